@@ -1,0 +1,205 @@
+"""The seam between quplog and where jobs are kept: the `Store` protocol.
+
+Everything above this floor talks to jobs through these verbs; `log_store.LogStore` keeps them in
+the embedded log, and another engine can keep them elsewhere. The rules of the seam: verbs take
+batches where a batch can be one unit; job ids are 63-bit integers that the store gives; times are
+the store's own clock, in whole microseconds since 1970 (0 means "none"); payloads, results and
+errors are opaque bytes; an error says whether its outcome is known (`QuplogError.outcome_known`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from quplog.states import JobState
+
+
+class Outcome(IntEnum):
+    """How a run ended. The numbers are those of `enum quplog_outcome`."""
+
+    NONE = 0
+    SUCCEEDED = 1
+    FAILED = 2
+    CANCELLED = 3
+    RETRY = 4
+    SNOOZE = 5
+    RELEASE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class PutSpec:
+    """What all jobs of one task and one set of options have in common."""
+
+    task: str
+    queue: str = "default"
+    priority: int = 0
+    retries: int = 3
+    tags: tuple[str, ...] = ()
+    schedule: str | None = None
+
+
+class Put(NamedTuple):
+    """One job to store. `due_us` 0: ready at once."""
+
+    spec: PutSpec
+    payload: bytes
+    due_us: int = 0
+
+
+class Claim(NamedTuple):
+    """One job that a worker is to run. `token` fences it against later runs."""
+
+    id: int
+    token: int
+    task: str
+    queue: str
+    payload: bytes
+    attempt: int
+    retries: int
+    created_us: int
+    started_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A job as the store knows it."""
+
+    id: int
+    task: str
+    queue: str
+    state: JobState
+    attempt: int
+    retries: int
+    priority: int
+    created_us: int
+    due_us: int
+    started_us: int
+    finished_us: int
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What of a job has to be read from where it is kept."""
+
+    record: Record
+    payload: bytes
+    tags: tuple[str, ...]
+    result: bytes | None
+    errors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchedule:
+    """A schedule; `version` changes with each change, for compare and set."""
+
+    id: str
+    rule: bytes
+    version: int
+    next_us: int
+    last_us: int
+    paused: bool
+
+
+class ScheduleChange(NamedTuple):
+    """Create, replace or advance a schedule if its version is still `expected` (0: none yet).
+
+    An empty `rule` keeps the stored one.
+    """
+
+    id: str
+    rule: bytes
+    next_us: int
+    last_us: int
+    paused: bool
+    expected: int
+
+
+class Seat(Protocol):
+    """The place of one thread that runs jobs; it remembers its claim."""
+
+    def work(
+        self,
+        outcome: Outcome,
+        data: bytes = b"",
+        due_us: int = 0,
+        *,
+        claim: bool = True,
+        wait: bool = True,
+    ) -> Claim | None:
+        """Write the outcome of the present claim and claim the next job, in one step.
+
+        None: there is nothing to claim (not waiting), or the store is stopping. Raises StaleClaim
+        if another run has taken the job over; then nothing was claimed either.
+        """
+
+    def release(self) -> None:
+        """From another thread: give the present claim back, without using an attempt."""
+
+    def close(self) -> None:
+        """Leave the seat; a claim that is left goes back."""
+
+
+class Store(Protocol):
+    """The verbs."""
+
+    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
+        """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
+
+    def sync(self) -> None:
+        """Return when all that was stored before is durable."""
+
+    def serve(self, tasks: Mapping[str, object], queues: Sequence[str] | None) -> None:
+        """Claim jobs of these tasks (more may be added later) from these queues (None: all)."""
+
+    def seat(self) -> Seat:
+        """A new seat for a thread that runs jobs."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Claim nothing more; waiting seats return None, `keep` returns False."""
+
+    def keep(self) -> bool:
+        """The helper's duty: returns True when a schedule is due, False when stopped."""
+
+    def load(self, job_id: int) -> Details: ...
+
+    def find(
+        self,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        since_us: int = 0,
+        until_us: int = 0,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Record]: ...
+
+    def counts(self, queue: str | None = None) -> dict[JobState, int]: ...
+
+    def cancel(self, job_id: int, *, sync: bool) -> bool: ...
+
+    def wait_job(self, job_id: int, deadline_us: int) -> bool:
+        """Wait until it is finished; False at the deadline (0: none)."""
+
+    def wait_idle(self, deadline_us: int) -> bool:
+        """Wait until nothing runs and nothing is ready that somebody here can run."""
+
+    def schedules(self, *, due_only: bool = False) -> list[StoredSchedule]: ...
+
+    def change_schedule(self, change: ScheduleChange, puts: Sequence[Put], *, sync: bool) -> bool:
+        """The change and the jobs in one step; False (and nothing happens) if it had moved on."""
+
+    def remove_schedule(self, schedule_id: str, *, sync: bool) -> bool: ...
+
+    def pause(self, queue: str, *, paused: bool) -> None: ...
+
+    def now_us(self) -> int: ...
+
+    def close(self) -> None: ...
+
