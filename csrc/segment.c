@@ -1,0 +1,338 @@
+/* segment.c: see segment.h.
+ *
+ * The header is 128 bytes, and stands twice in its block, at 0 and at 2048: without its salt no
+ * frame of the segment can be checked, so one bad sector must not cost all of them.
+ *     0  magic 8 B         32  boot_id 16 B       72  synced_lsn u64
+ *     8  version u32       48  base u64           80  salt u64
+ *    12  features u32      56  prev_end u64       88  created_us i64
+ *    16  log_id 16 B       64  first_lsn u64      96  zero         124  crc32c of all before
+ */
+#include "segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "crc32c.h"
+#include "quplog.h"
+
+static const unsigned char MAGIC[8] = {0x89, 'q', 'u', 'p', 'l', 'o', 'g', '\n'};
+
+enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4, WINDOW = 1 << 20 };
+
+/* ENOSPC is a state that callers handle, not an accident: it has a status of its own. */
+static int status_of(int negative_errno)
+{
+    return negative_errno == -ENOSPC || negative_errno == -EDQUOT ? QUPLOG_FULL : negative_errno;
+}
+
+/* ---- names ---- */
+
+void segment_name(uint64_t base, char out[SEGMENT_NAME])
+{
+    snprintf(out, SEGMENT_NAME, "%016llx.log", (unsigned long long)base);
+}
+
+bool segment_parse_name(const char *name, uint64_t *base)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < NAME_DIGITS; i++) {
+        char c = name[i];
+        if (c >= '0' && c <= '9')
+            value = value * 16 + (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            value = value * 16 + (uint64_t)(c - 'a' + 10);
+        else
+            return false;
+    }
+    *base = value;
+    return strcmp(name + NAME_DIGITS, ".log") == 0;
+}
+
+bool segment_is_temporary(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 4 && strcmp(name + length - 4, ".tmp") == 0;
+}
+
+/* ---- the header block ---- */
+
+static void encode_header(unsigned char block[SEGMENT_HEADER], const struct segment_header *h)
+{
+    memset(block, 0, SEGMENT_HEADER);
+    memcpy(block, MAGIC, sizeof MAGIC);
+    put_u32(block + 8, SEGMENT_VERSION);
+    memcpy(block + 16, h->log_id, 16);
+    memcpy(block + 32, h->boot_id, 16);
+    put_u64(block + 48, h->base);
+    put_u64(block + 56, h->prev_end);
+    put_u64(block + 64, h->first_lsn);
+    put_u64(block + 72, h->synced_lsn);
+    put_u64(block + 80, h->salt);
+    put_i64(block + 88, h->created_us);
+    put_u32(block + CRC_AT, crc32c(0, block, CRC_AT));
+    memcpy(block + COPY_AT, block, COPY_SIZE);
+}
+
+static enum segment_verdict decode_copy(const unsigned char *block, struct segment_header *h)
+{
+    if (memcmp(block, MAGIC, sizeof MAGIC) != 0 ||
+        get_u32(block + CRC_AT) != crc32c(0, block, CRC_AT))
+        return SEGMENT_BROKEN;
+    if (get_u32(block + 8) != SEGMENT_VERSION || get_u32(block + 12) != 0)
+        return SEGMENT_UNSUPPORTED;
+    memcpy(h->log_id, block + 16, 16);
+    memcpy(h->boot_id, block + 32, 16);
+    h->base = get_u64(block + 48);
+    h->prev_end = get_u64(block + 56);
+    h->first_lsn = get_u64(block + 64);
+    h->synced_lsn = get_u64(block + 72);
+    h->salt = get_u64(block + 80);
+    h->created_us = get_i64(block + 88);
+    return SEGMENT_VALID;
+}
+
+int segment_read_header(const struct io *io, int fd, struct segment_header *out,
+                        enum segment_verdict *verdict)
+{
+    unsigned char block[SEGMENT_HEADER];
+    ssize_t n = io_read_full(io, fd, block, sizeof block, 0);
+    if (n < 0)
+        return (int)n;
+    memset(out, 0, sizeof *out);
+    *verdict = SEGMENT_BROKEN;
+    if (n >= COPY_SIZE)
+        *verdict = decode_copy(block, out);
+    if (*verdict == SEGMENT_BROKEN && n >= COPY_AT + COPY_SIZE)
+        *verdict = decode_copy(block + COPY_AT, out);
+    return QUPLOG_OK;
+}
+
+/* ---- creating and growing ---- */
+
+static int write_header(const struct io *io, int fd, const struct segment_header *header,
+                        bool durable)
+{
+    unsigned char block[SEGMENT_HEADER];
+    encode_header(block, header);
+    struct iovec part = {block, sizeof block};
+    int status = io_write_full(io, fd, &part, 1, 0);
+    if (status == 0 && durable)
+        status = io->fdatasync(io->world, fd);
+    return status;
+}
+
+int segment_create(const struct io *io, int dir, const struct segment_header *header,
+                   uint64_t limit, bool durable, struct segment *out)
+{
+    char name[SEGMENT_NAME], temporary[SEGMENT_NAME + 4];
+    segment_name(header->base, name);
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    int fd = io->open(io->world, dir, temporary, IO_WRITE | IO_CREATE);
+    if (fd < 0)
+        return status_of(fd);
+    int status = write_header(io, fd, header, durable);
+    if (status == 0)
+        status = io->rename(io->world, dir, temporary, dir, name);
+    if (status == 0 && durable)
+        status = io->fsync(io->world, dir);
+    if (status != 0) {
+        io->close(io->world, fd);
+        io->unlink(io->world, dir, temporary);
+        return status_of(status);
+    }
+    *out = (struct segment){.header = *header, .fd = fd, .size = SEGMENT_HEADER, .limit = limit};
+    return QUPLOG_OK;
+}
+
+int segment_zero(const struct io *io, int fd, uint64_t from, uint64_t to)
+{
+    static const unsigned char zeros[1 << 16];
+    while (from < to) {
+        struct iovec parts[16];
+        int count = 0;
+        uint64_t at = from;
+        for (; count < 16 && at < to; count++) {
+            size_t n = to - at < sizeof zeros ? (size_t)(to - at) : sizeof zeros;
+            parts[count] = (struct iovec){(void *)(uintptr_t)zeros, n};
+            at += n;
+        }
+        int status = io_write_full(io, fd, parts, count, from);
+        if (status)
+            return status_of(status);
+        from = at;
+    }
+    return QUPLOG_OK;
+}
+
+int segment_zero_ahead(const struct io *io, struct segment *segment, uint64_t size)
+{
+    if (size <= segment->size)
+        return QUPLOG_OK;
+    uint64_t target = (size + SEGMENT_STEP - 1) / SEGMENT_STEP * SEGMENT_STEP;
+    if (target > segment->limit)
+        target = segment->limit > size ? segment->limit : size;
+    int status = segment_zero(io, segment->fd, segment->size, target);
+    if (status == QUPLOG_OK)
+        segment->size = target;
+    return status;
+}
+
+int segment_copy(const struct io *io, int fd, uint64_t from, uint64_t to, int into,
+                 const char *name)
+{
+    unsigned char *block = malloc(WINDOW);
+    if (!block)
+        return QUPLOG_NO_MEMORY;
+    int copy = io->open(io->world, into, name, IO_WRITE | IO_CREATE);
+    int status = copy < 0 ? copy : 0;
+    for (uint64_t at = from; status == 0 && at < to;) {
+        size_t want = to - at < WINDOW ? (size_t)(to - at) : WINDOW;
+        ssize_t n = io_read_full(io, fd, block, want, at);
+        if (n <= 0) {
+            status = (int)n;
+            break;
+        }
+        struct iovec part = {block, (size_t)n};
+        status = io_write_full(io, copy, &part, 1, at - from);
+        at += (uint64_t)n;
+    }
+    if (status == 0)
+        status = io->fdatasync(io->world, copy);
+    if (copy >= 0)
+        io->close(io->world, copy);
+    free(block);
+    return status_of(status);
+}
+
+/* ---- reading ---- */
+
+void segment_cursor_open(struct segment_cursor *cursor, const struct io *io, int fd,
+                         const struct segment_header *header, uint64_t end)
+{
+    segment_cursor_drop(cursor); /* keeps the window's memory from the segment before */
+    cursor->io = io;
+    cursor->fd = fd;
+    cursor->base = header->base;
+    cursor->salt = header->salt;
+    cursor->end = end;
+}
+
+void segment_cursor_drop(struct segment_cursor *cursor)
+{
+    cursor->window_at = 0;
+    cursor->window_length = 0;
+}
+
+void segment_cursor_close(struct segment_cursor *cursor)
+{
+    free(cursor->window);
+    memset(cursor, 0, sizeof *cursor);
+}
+
+/* Have the bytes from `offset` in the window: `want` of them, or fewer before the end. */
+static int look(struct segment_cursor *c, uint64_t offset, size_t want, const unsigned char **bytes,
+                size_t *available)
+{
+    uint64_t left = offset < c->end ? c->end - offset : 0;
+    if (want > left)
+        want = (size_t)left;
+    bool inside = offset >= c->window_at && offset + want <= c->window_at + c->window_length;
+    if (!inside) {
+        size_t size = want < WINDOW ? WINDOW : want;
+        if (size > c->capacity) {
+            unsigned char *window = realloc(c->window, size);
+            if (!window)
+                return QUPLOG_NO_MEMORY;
+            c->window = window;
+            c->capacity = size;
+        }
+        c->window_length = 0;
+        size_t ask = left < c->capacity ? (size_t)left : c->capacity;
+        ssize_t n = io_read_full(c->io, c->fd, c->window, ask, offset);
+        if (n < 0)
+            return (int)n;
+        c->window_at = offset;
+        c->window_length = (size_t)n;
+    }
+    *bytes = c->window + (offset - c->window_at);
+    *available = (size_t)(c->window_at + c->window_length - offset);
+    return QUPLOG_OK;
+}
+
+int segment_frame(struct segment_cursor *c, uint64_t offset, struct frame *frame,
+                  enum frame_verdict *verdict)
+{
+    const unsigned char *bytes;
+    size_t available;
+    size_t want = FRAME_HEADER;
+    for (;;) {
+        int status = look(c, offset, want, &bytes, &available);
+        if (status)
+            return status;
+        *verdict = frame_parse(bytes, available, c->base + offset, c->salt, frame);
+        if (*verdict != FRAME_INCOMPLETE || want == frame->length)
+            return QUPLOG_OK;
+        want = frame->length; /* the length is known to be its own: get all of it */
+    }
+}
+
+/* The next offset from `offset` on, in steps of 8, where a frame could begin; `end` if none. */
+static int next_candidate(struct segment_cursor *c, uint64_t offset, uint64_t *found)
+{
+    for (;;) {
+        const unsigned char *bytes;
+        size_t available;
+        int status = look(c, offset, FRAME_HEADER, &bytes, &available);
+        if (status)
+            return status;
+        if (available < FRAME_HEADER) {
+            *found = c->end;
+            return QUPLOG_OK;
+        }
+        for (size_t i = 0; i + FRAME_HEADER <= available; i += 8, offset += 8)
+            if (get_u16(bytes + i) == FRAME_MAGIC) {
+                *found = offset;
+                return QUPLOG_OK;
+            }
+    }
+}
+
+int segment_search_synced(struct segment_cursor *c, uint64_t offset, uint64_t *synced)
+{
+    while (offset < c->end) {
+        struct frame frame;
+        enum frame_verdict verdict;
+        int status = next_candidate(c, offset, &offset);
+        if (status || offset >= c->end)
+            return status;
+        status = segment_frame(c, offset, &frame, &verdict);
+        if (status)
+            return status;
+        bool valid = verdict == FRAME_VALID || verdict == FRAME_UNSUPPORTED;
+        if (valid && frame.synced_lsn > *synced)
+            *synced = frame.synced_lsn;
+        offset += valid || verdict == FRAME_DAMAGED ? frame.length : 8;
+    }
+    return QUPLOG_OK;
+}
+
+int segment_used(struct segment_cursor *c, uint64_t offset, uint64_t *used)
+{
+    *used = offset;
+    while (offset < c->end) {
+        const unsigned char *bytes;
+        size_t available;
+        int status = look(c, offset, 1, &bytes, &available);
+        if (status)
+            return status;
+        if (available == 0)
+            return QUPLOG_OK;
+        for (size_t i = available; i > 0; i--)
+            if (bytes[i - 1]) {
+                *used = offset + i;
+                break;
+            }
+        offset += available;
+    }
+    return QUPLOG_OK;
+}

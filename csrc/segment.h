@@ -1,0 +1,94 @@
+/* segment.h: one file of the log: its header block, its zeroed space, and reading its frames.
+ *
+ * A segment's name is its base LSN in 16 hexadecimal digits and ".log"; the byte at offset o has
+ * the LSN base + o. A 4 KiB header block comes first, then frames back to back, then zeros.
+ *
+ * A segment appears under its name only with its header written (a temporary name and a rename), so
+ * a process that is killed while creating one leaves nothing but a file ending in ".tmp". Only a
+ * power cut can leave a segment without a valid header.
+ */
+#ifndef QUPLOG_SEGMENT_H
+#define QUPLOG_SEGMENT_H
+
+#include "frame.h"
+#include "io.h"
+
+enum {
+    SEGMENT_HEADER = 4096,
+    SEGMENT_NAME = 32,      /* room for a name */
+    SEGMENT_STEP = 1 << 20, /* space is zeroed ahead in steps of this */
+    SEGMENT_VERSION = 1,
+};
+
+struct segment_header {
+    unsigned char log_id[16];
+    unsigned char boot_id[16];
+    uint64_t base;
+    uint64_t prev_end;   /* where the log before this segment ends */
+    uint64_t first_lsn;  /* of the last TRIM */
+    uint64_t synced_lsn; /* known durable when it was created */
+    uint64_t salt;       /* random: bytes of another segment never pass here */
+    int64_t created_us;
+};
+
+struct segment {
+    struct segment_header header;
+    int fd;
+    uint64_t size;  /* bytes of the file: header, frames and zeros */
+    uint64_t limit; /* bytes it may grow to */
+};
+
+enum segment_verdict { SEGMENT_VALID, SEGMENT_BROKEN, SEGMENT_UNSUPPORTED };
+
+void segment_name(uint64_t base, char out[SEGMENT_NAME]);
+bool segment_parse_name(const char *name, uint64_t *base);
+bool segment_is_temporary(const char *name);
+
+/* Create the file with its header, ready for frames. With `durable`, header and name are synced;
+ * otherwise the next sync owes both. QUPLOG_OK, QUPLOG_FULL or -errno; a failure leaves nothing
+ * under the segment's name. */
+int segment_create(const struct io *io, int dir, const struct segment_header *header,
+                   uint64_t limit, bool durable, struct segment *out);
+/* Read and judge the header of an open file. 0 or -errno; *verdict says what was found. */
+int segment_read_header(const struct io *io, int fd, struct segment_header *out,
+                        enum segment_verdict *verdict);
+/* Make sure that the file has at least `size` bytes, with zeros in steps. QUPLOG_FULL, -errno. */
+int segment_zero_ahead(const struct io *io, struct segment *segment, uint64_t size);
+/* Write zeros over [from, to). QUPLOG_FULL or -errno. */
+int segment_zero(const struct io *io, int fd, uint64_t from, uint64_t to);
+
+/* Copy the bytes [from, to) of an open file to `name` in directory `into` and sync them. */
+int segment_copy(const struct io *io, int fd, uint64_t from, uint64_t to, int into,
+                 const char *name);
+
+/* ---- reading frames ---- */
+
+/* A window that moves over a segment's bytes. */
+struct segment_cursor {
+    const struct io *io;
+    int fd;
+    uint64_t base;
+    uint64_t salt;
+    uint64_t end; /* offset behind the last byte to look at */
+    unsigned char *window;
+    size_t capacity;
+    uint64_t window_at; /* offset of its first byte */
+    size_t window_length;
+};
+
+void segment_cursor_open(struct segment_cursor *cursor, const struct io *io, int fd,
+                         const struct segment_header *header, uint64_t end);
+void segment_cursor_close(struct segment_cursor *cursor);
+/* Forget what was read, so that it is read again. */
+void segment_cursor_drop(struct segment_cursor *cursor);
+/* Judge the frame at `offset`. 0 (see *verdict), QUPLOG_NO_MEMORY or -errno. The frame's body is
+ * the cursor's until its next call. */
+int segment_frame(struct segment_cursor *cursor, uint64_t offset, struct frame *frame,
+                  enum frame_verdict *verdict);
+/* Behind an invalid frame at `offset`: the largest synced_lsn in any valid frame up to the end. It
+ * follows a length whose check holds, else it looks at every 8 bytes. */
+int segment_search_synced(struct segment_cursor *cursor, uint64_t offset, uint64_t *synced);
+/* The offset behind the last byte from `offset` on that is not zero; `offset` if all are. */
+int segment_used(struct segment_cursor *cursor, uint64_t offset, uint64_t *used);
+
+#endif

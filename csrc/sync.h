@@ -1,0 +1,39 @@
+/* sync.h: durability by group commit, and what happens when it fails.
+ *
+ * Whoever needs an LSN to be durable calls sync_to(). One of them becomes the leader: it takes the
+ * sync mutex, reads the tail, syncs everything up to it, publishes `synced` and wakes all. The others
+ * sleep on the word `durable`, in bounded slices after which they try for the mutex themselves, so
+ * that nobody depends on a leader that is gone. There is no timer: a batch is whatever arrived while
+ * the disk was busy. The append lock is never held during a sync.
+ *
+ * A sync that fails is never repeated: the kernel may have marked the pages clean. It poisons the
+ * log: every later append and sync fails, and the marker file makes the next opener write the bytes
+ * between D and the end again before it trusts them.
+ */
+#ifndef QUPLOG_SYNC_H
+#define QUPLOG_SYNC_H
+
+#include "control.h"
+
+struct sync {
+    const struct io *io;
+    struct control *control;
+    struct io_mutex mutex;
+    int marker; /* descriptor of the file `poison`, made when the log is opened */
+    /* Make the bytes [from, to) durable: files and directory. Set by the log. */
+    int (*flush)(void *log, uint64_t from, uint64_t to);
+    void *log;
+};
+
+/* Open (create) the marker in `dir`; *poisoned says whether it is set. 0 or -errno. */
+int sync_open(struct sync *sync, const struct io *io, struct control *control, int dir,
+              bool *poisoned);
+void sync_close(struct sync *sync);
+/* After a recovery has repaired what the failed sync left: clear the marker. */
+int sync_heal(struct sync *sync);
+/* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED. */
+int sync_to(struct sync *sync, uint64_t lsn);
+/* Fail this log from now on, for everybody who has it open. */
+void sync_poison(struct sync *sync);
+
+#endif
