@@ -18,6 +18,8 @@ static bool before(const struct heap_entry *a, const struct heap_entry *b)
 bool heap_reserve(struct heap *heap, size_t more)
 {
     size_t pages = (heap->count + more + PAGE_ENTRIES - 1) >> PAGE_BITS;
+    while (heap->page_count > pages + 2)
+        free(heap->pages[--heap->page_count]);
     if (pages > heap->page_room) {
         size_t room = heap->page_room ? heap->page_room : 4;
         while (room < pages)
@@ -101,14 +103,40 @@ void heap_push(struct heap *heap, struct heap_entry entry, heap_moved moved, voi
 void heap_remove(struct heap *heap, size_t position, heap_moved moved, void *context)
 {
     struct heap_entry last = *at(heap, --heap->count);
-    /* One spare page is kept, so that a heap at a page's edge does not allocate at every push. */
-    size_t needed = (heap->count >> PAGE_BITS) + 2;
-    while (heap->page_count > needed)
-        free(heap->pages[--heap->page_count]);
     if (position == heap->count)
         return;
     if (position > 0 && before(&last, at(heap, (position - 1) / 2)))
         sift_up(heap, position, last, moved, context);
     else
         sift_down(heap, position, last, moved, context);
+}
+
+/* The smallest of the frontier, taken out of it. */
+static size_t take_smallest(const struct heap *heap, size_t *frontier, size_t *count)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < *count; i++)
+        if (before(at(heap, frontier[i]), at(heap, frontier[best])))
+            best = i;
+    size_t position = frontier[best];
+    frontier[best] = frontier[--*count];
+    return position;
+}
+
+uint64_t heap_prefix(const struct heap *heap, size_t most,
+                     bool (*wanted)(const void *context, uint64_t id), const void *context)
+{
+    size_t frontier[HEAP_PREFIX_MOST + 1] = {0};
+    size_t count = heap->count ? 1 : 0;
+    uint64_t bound = 0;
+    for (size_t taken = 0; count && taken < most && taken < HEAP_PREFIX_MOST; taken++) {
+        size_t position = take_smallest(heap, frontier, &count);
+        if (!wanted(context, at(heap, position)->id))
+            break;
+        bound = at(heap, position)->key + 1;
+        for (size_t child = 2 * position + 1; child <= 2 * position + 2; child++)
+            if (child < heap->count)
+                frontier[count++] = child;
+    }
+    return bound;
 }

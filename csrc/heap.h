@@ -26,7 +26,8 @@ struct heap {
     size_t count;
 };
 
-/* Room for `more` further entries. False: no memory. */
+/* Room for `more` further entries; memory that has long been too much is given back here, so that
+ * what was reserved for a frame stays while it is applied. False: no memory. */
 bool heap_reserve(struct heap *heap, size_t more);
 void heap_free(struct heap *heap);
 size_t heap_bytes(const struct heap *heap);
@@ -34,5 +35,10 @@ size_t heap_bytes(const struct heap *heap);
 const struct heap_entry *heap_top(const struct heap *heap);
 void heap_push(struct heap *heap, struct heap_entry entry, heap_moved moved, void *context);
 void heap_remove(struct heap *heap, size_t position, heap_moved moved, void *context);
+/* A key such that every entry below it is `wanted`, as many as there are but at most `most` of the
+ * smallest; 0: none. For entries that are wanted in order of their keys. */
+uint64_t heap_prefix(const struct heap *heap, size_t most,
+                     bool (*wanted)(const void *context, uint64_t id), const void *context);
+enum { HEAP_PREFIX_MOST = 256 };
 
 #endif

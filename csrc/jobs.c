@@ -7,6 +7,7 @@
 enum { PAGE_BITS = 8, PAGE_JOBS = 1 << PAGE_BITS };
 
 struct page {
+    uint64_t round; /* when it was last reserved */
     uint32_t live;
     struct job jobs[PAGE_JOBS];
 };
@@ -65,7 +66,13 @@ static bool reserve_page(struct jobs *jobs, uint64_t id)
             return false;
         jobs->bytes += sizeof **region->pages;
     }
+    region->pages[index]->round = jobs->round;
     return true;
+}
+
+void jobs_begin(struct jobs *jobs)
+{
+    jobs->round++;
 }
 
 bool jobs_reserve(struct jobs *jobs, uint64_t first, uint64_t n)
@@ -105,7 +112,7 @@ void jobs_remove(struct jobs *jobs, uint64_t id)
     struct page *page = page_of(jobs, id);
     page->jobs[id & (PAGE_JOBS - 1)].state = 0;
     jobs->count--;
-    if (--page->live == 0) {
+    if (--page->live == 0 && page->round != jobs->round) {
         find_region(jobs, id >> 32)->pages[(uint32_t)id >> PAGE_BITS] = NULL;
         jobs->bytes -= sizeof *page;
         free(page);

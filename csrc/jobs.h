@@ -40,8 +40,11 @@ struct jobs {
     size_t region_count;
     size_t count;
     size_t bytes;
+    uint64_t round; /* pages reserved in this round stay, even if they become empty */
 };
 
+/* What was reserved so far has been used: reserve for a new frame. */
+void jobs_begin(struct jobs *jobs);
 /* Memory for the ids [first, first + n). False: none. */
 bool jobs_reserve(struct jobs *jobs, uint64_t first, uint64_t n);
 /* The job, or NULL. */

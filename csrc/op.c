@@ -106,7 +106,7 @@ int op_add_field(struct buffer *fields, enum op_field_tag tag, struct span value
 /* ---- PUT:  8 due_us  16 payload u32  20 fields u16  22 task u8  23 queue u8
  *           24 retries u16  26 priority i8  27 zero  32 task, queue, fields, payload ---- */
 
-enum { PUT_FIXED = 32 };
+enum { PUT_FIXED = OP_PUT_NAMES };
 
 static enum op_verdict check_job(const struct op_job *job)
 {

@@ -16,7 +16,7 @@
 #include "bytes.h"
 #include "quplog.h"
 
-enum { OP_HEADER = 8, OP_SKIPPABLE = 1, OP_ATTEMPTS_KEPT = 20, OP_ERROR_MAX = 16384 };
+enum { OP_HEADER = 8, OP_PUT_NAMES = 32, OP_SKIPPABLE = 1, OP_ATTEMPTS_KEPT = 20, OP_ERROR_MAX = 16384 };
 
 enum op_release_reason { OP_RELEASE_STOP = 1, OP_RELEASE_CRASH = 2, OP_RELEASE_CANCEL = 3 };
 

@@ -359,9 +359,8 @@ int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused);
 int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *count);
 void quplog_schedules_free(quplog_schedule *schedules);
 
-/* The log's clock. Setting it (0: back to the system's) moves every due time: for tests. */
+/* The log's clock. */
 int64_t quplog_now(quplog *log);
-void quplog_set_clock(quplog *log, int64_t now_us);
 
 /* ---- reading the log ------------------------------------------------------------------------ */
 

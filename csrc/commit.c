@@ -1,0 +1,128 @@
+/* commit.c: see commit.h. */
+#include "commit.h"
+
+#include "crc32c.h"
+
+int64_t commit_now(quplog *q)
+{
+    return q->io->now_us(q->io->world);
+}
+
+static int usable(quplog *q)
+{
+    if (atomic_load(&q->abandoned) || atomic_load(&q->control.closed))
+        return QUPLOG_CLOSED;
+    if (q->read_only)
+        return QUPLOG_READ_ONLY;
+    return control_poisoned(&q->control) ? QUPLOG_FAILED : QUPLOG_OK;
+}
+
+int commit_begin(quplog *q)
+{
+    int status = usable(q);
+    if (status)
+        return status;
+    q->io->mutex_lock(q->io->world, &q->append);
+    status = usable(q); /* it may have failed while this thread waited */
+    if (status)
+        commit_end(q);
+    return status;
+}
+
+void commit_end(quplog *q)
+{
+    q->io->mutex_unlock(q->io->world, &q->append);
+}
+
+static void tell_finished(void *context, uint64_t id)
+{
+    quplog *q = context;
+    control_bump(q->io, &q->control.results[id % CONTROL_RESULTS], CONTROL_ALL);
+}
+
+/* The first frame after quiet wakes the flusher; the others find it awake. */
+static void arm_flusher(quplog *q)
+{
+    if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
+        control_bump(q->io, &q->control.flush, 1);
+}
+
+static int append_and_apply(quplog *q, struct frame *frame, uint32_t body_crc, uint64_t *lsn)
+{
+    uint64_t at;
+    q->io->mutex_lock(q->io->world, &q->view);
+    int status = table_reserve(&q->table, frame);
+    q->io->mutex_unlock(q->io->world, &q->view);
+    if (status == QUPLOG_OK)
+        status = log_append(&q->log, frame, body_crc, &at);
+    if (status)
+        return status;
+    q->io->mutex_lock(q->io->world, &q->view);
+    table_apply(&q->table, frame, at, tell_finished, q);
+    q->io->mutex_unlock(q->io->world, &q->view);
+    if (lsn)
+        *lsn = at;
+    return QUPLOG_OK;
+}
+
+int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_crc,
+                 uint64_t first_id, uint64_t *lsn)
+{
+    struct frame frame = {.kind = FRAME_OPS,
+                          .op_count = op_count,
+                          .time_us = commit_now(q),
+                          .first_id = first_id,
+                          .body = body};
+    int status = append_and_apply(q, &frame, body_crc, lsn);
+    if (status == QUPLOG_OK)
+        arm_flusher(q);
+    return status;
+}
+
+int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn)
+{
+    struct span body = {ops->data, ops->length};
+    return commit_frame(q, op_count, body, crc32c(0, body.data, body.length), 0, lsn);
+}
+
+int commit_witness(quplog *q, bool closing)
+{
+    unsigned char flags[8];
+    put_u64(flags, closing ? FRAME_CLOSING : 0);
+    struct frame frame = {
+        .kind = FRAME_SYNCED, .time_us = commit_now(q), .body = {flags, sizeof flags}};
+    return append_and_apply(q, &frame, crc32c(0, flags, sizeof flags), NULL);
+}
+
+int commit_sync(quplog *q, uint64_t lsn)
+{
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    return sync_to(&q->sync, lsn);
+}
+
+int commit_due(quplog *q)
+{
+    int64_t now = commit_now(q);
+    if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
+        return QUPLOG_OK;
+    struct buffer ops = {0};
+    int status = op_encode_due(&ops, now);
+    if (status == QUPLOG_OK)
+        status = commit_ops(q, 1, &ops, NULL);
+    buffer_free(&ops);
+    if (status == QUPLOG_OK)
+        commit_wake_workers(q, CONTROL_ALL);
+    return status;
+}
+
+void commit_wake_workers(quplog *q, int count)
+{
+    control_bump(q->io, &q->control.work, count);
+}
+
+void commit_wake_helper(quplog *q, int64_t due_us)
+{
+    if (due_us < atomic_load(&q->helper_until))
+        control_bump(q->io, &q->control.attention, CONTROL_ALL);
+}

@@ -1,0 +1,79 @@
+/* commit.h: the one place where a change becomes part of the log and of the table.
+ *
+ *     commit_begin()   take the append lock; nobody else can change anything now
+ *       decide         by looking at the table (q->table), which is caught up
+ *       commit_frame() get the memory, append the frame, apply it
+ *     commit_end()     give the lock back
+ *     commit_sync()    if the caller wants it durable: outside the lock
+ *
+ * A frame that could not be appended has changed nothing, and one that was appended cannot fail to
+ * be applied, since its memory was there before. Two mutexes: `append` for whoever changes
+ * something, `view` for whoever reads or applies. A decider holds `append` and may read without
+ * `view`, because only holders of `append` apply; a query takes `view` alone and is never behind a
+ * write to the disk.
+ */
+#ifndef QUPLOG_COMMIT_H
+#define QUPLOG_COMMIT_H
+
+#include "control.h"
+#include "lock.h"
+#include "log.h"
+#include "sync.h"
+#include "table.h"
+
+/* What this process serves: the tasks that it can run and the queues that it claims from. */
+struct roster {
+    struct names tasks;
+    struct names queues; /* none: all */
+    bool announced;      /* the log has a WORKER op with these tasks */
+};
+
+struct quplog {
+    const struct io *io;
+    quplog *next; /* in the registry */
+    uint64_t device, inode;
+    uint32_t users;
+    int dir;
+    bool read_only;
+    struct lock_file lock;
+    struct control control;
+    struct log log;
+    struct sync sync;
+    struct table table;
+    struct roster roster;
+    struct io_mutex append;
+    struct io_mutex view;
+    int64_t flush_interval_us;
+    uint32_t generation; /* of this process's worker slot; 0: not taken yet */
+    _Atomic uint32_t abandoned; /* this is a forked child's copy */
+    _Atomic uint32_t stopping;
+    _Atomic uint32_t unflushed;   /* frames that no flush has covered yet */
+    _Atomic int64_t helper_until; /* what the helper sleeps until; INT64_MAX: nothing */
+    struct io_thread flusher;
+    bool flusher_started;
+};
+
+enum { COMMIT_SLOT = 0 }; /* one process owns the log: it has the first slot */
+
+int64_t commit_now(quplog *q);
+/* QUPLOG_OK with the append lock held; _CLOSED, _READ_ONLY, _FAILED without it. */
+int commit_begin(quplog *q);
+void commit_end(quplog *q);
+/* With the append lock held: append and apply a frame of these ops. body_crc is crc32c of the body.
+ * *lsn (may be NULL) is the frame's. What the frame made finished is told to those who wait. */
+int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_crc,
+                 uint64_t first_id, uint64_t *lsn);
+/* The same for ops in a buffer, summed here. */
+int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
+/* A SYNCED frame: the witness of what is durable now. */
+int commit_witness(quplog *q, bool closing);
+/* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
+int commit_sync(quplog *q, uint64_t lsn);
+/* Move the jobs that have come due to their lanes. With the append lock held. */
+int commit_due(quplog *q);
+/* Some job became claimable: wake up to `count` workers. */
+void commit_wake_workers(quplog *q, int count);
+/* Something will be due at `due_us`: see that the helper knows. 0: it must look again. */
+void commit_wake_helper(quplog *q, int64_t due_us);
+
+#endif

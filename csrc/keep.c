@@ -1,0 +1,213 @@
+/* keep.c: see keep.h. */
+#include "keep.h"
+
+#include <errno.h>
+
+enum { SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
+enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US };
+
+static void sooner(int64_t *next, int64_t candidate)
+{
+    if (candidate > 0 && (*next == KEEP_NEVER || candidate < *next))
+        *next = candidate;
+}
+
+/* ---- durability ---- */
+
+int keep_flush(quplog *q)
+{
+    if (!atomic_exchange(&q->unflushed, 0))
+        return QUPLOG_OK;
+    int status = commit_sync(q, atomic_load(&q->control.tail));
+    if (status)
+        return status;
+    status = commit_begin(q);
+    if (status)
+        return status;
+    /* Frames that came meanwhile say `synced` themselves: only a quiet log needs a witness. */
+    if (!atomic_load(&q->unflushed))
+        status = commit_witness(q, false);
+    commit_end(q);
+    return status;
+}
+
+static void flusher(void *context)
+{
+    quplog *q = context;
+    const struct io *io = q->io;
+    while (!atomic_load(&q->control.closed) && !control_poisoned(&q->control)) {
+        uint32_t seen = control_read(&q->control.flush);
+        bool work = atomic_load(&q->unflushed) != 0;
+        int64_t deadline = work ? commit_now(q) + q->flush_interval_us : -1;
+        if (atomic_load(&q->control.closed))
+            break;
+        int woken = control_sleep(io, &q->control.flush, seen, deadline);
+        if (work && woken == -ETIMEDOUT)
+            (void)keep_flush(q); /* a failed sync is told to all by the poison; a full disk is
+                                    told by the next append, and the witness can wait */
+    }
+}
+
+int keep_start_flusher(quplog *q)
+{
+    int status = q->io->thread_start(q->io->world, &q->flusher, flusher, q);
+    q->flusher_started = status == 0;
+    return status;
+}
+
+void keep_stop_flusher(quplog *q)
+{
+    if (q->flusher_started)
+        q->io->thread_join(q->io->world, &q->flusher);
+    q->flusher_started = false;
+}
+
+/* ---- due times ---- */
+
+int keep_due(quplog *q, int64_t *next)
+{
+    int status = commit_begin(q);
+    if (status)
+        return status;
+    status = commit_due(q);
+    if (q->table.due.count)
+        sooner(next, (int64_t)heap_top(&q->table.due)->key);
+    commit_end(q);
+    return status;
+}
+
+bool keep_tick_due(quplog *q, int64_t *next)
+{
+    bool due = false;
+    int64_t now = commit_now(q);
+    q->io->mutex_lock(q->io->world, &q->view);
+    for (size_t i = 0; i < q->table.schedule_count; i++) {
+        struct table_schedule *s = &q->table.schedules[i];
+        if (s->paused)
+            continue;
+        if (s->next_us > now) {
+            sooner(next, s->next_us);
+        } else if (now - s->asked_us >= SECOND_US || now < s->asked_us) {
+            s->asked_us = now;
+            due = true;
+        } else {
+            sooner(next, s->asked_us + SECOND_US);
+        }
+    }
+    q->io->mutex_unlock(q->io->world, &q->view);
+    return due;
+}
+
+/* ---- retention ---- */
+
+struct retention {
+    const quplog *q;
+    int64_t before_us; /* what finished before this can go */
+};
+
+static bool kept_long_enough(const void *context, uint64_t id)
+{
+    const struct retention *r = context;
+    return jobs_get(&r->q->table.jobs, id)->finished_us <= r->before_us;
+}
+
+/* Below which LSN the finished jobs of one heap can go now, and when the next one can. */
+static uint64_t forget_bound(const quplog *q, const struct heap *heap, int64_t keep_us,
+                             int64_t *next)
+{
+    int64_t now = q->io->now_us(q->io->world);
+    bool many = heap->count > KEPT_MOST;
+    struct retention retention = {q, now - (many && keep_us > KEPT_LEAST_US ? KEPT_LEAST_US
+                                                                            : keep_us)};
+    size_t most = many ? heap->count - KEPT_MOST : heap->count;
+    uint64_t bound = heap_prefix(heap, most, kept_long_enough, &retention);
+    if (bound)
+        sooner(next, now); /* there may be more of them */
+    else if (heap->count)
+        sooner(next, jobs_get(&q->table.jobs, heap_top(heap)->id)->finished_us + keep_us);
+    return bound;
+}
+
+static int forget_some(quplog *q, int64_t *next, bool *more)
+{
+    const struct op_settings *settings = &q->table.settings;
+    struct buffer ops = {0};
+    int64_t soonest = KEEP_NEVER;
+    uint64_t succeeded =
+        forget_bound(q, &q->table.succeeded, settings->keep_succeeded_us, &soonest);
+    uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us, &soonest);
+    int status = QUPLOG_OK;
+    *more = succeeded || failed;
+    if (*more) {
+        status = op_encode_forget(&ops, succeeded, failed, (struct span){NULL, 0});
+        if (status == QUPLOG_OK)
+            status = commit_ops(q, 1, &ops, NULL);
+    }
+    buffer_free(&ops);
+    /* Retention is lazy: it comes at most once a second, so that a long list goes in slices. */
+    if (soonest != KEEP_NEVER) {
+        int64_t earliest = commit_now(q) + SECOND_US;
+        sooner(next, soonest > earliest ? soonest : earliest);
+    }
+    return status;
+}
+
+int keep_forget(quplog *q, int64_t *next)
+{
+    bool more = true;
+    int status = QUPLOG_OK;
+    for (int i = 0; more && status == QUPLOG_OK && i < FORGET_AT_ONCE; i++) {
+        int64_t soonest = KEEP_NEVER;
+        status = commit_begin(q);
+        if (status)
+            return status;
+        status = forget_some(q, &soonest, &more);
+        commit_end(q);
+        if (!more || i == FORGET_AT_ONCE - 1)
+            sooner(next, soonest);
+    }
+    return status;
+}
+
+/* ---- the helper ---- */
+
+static bool stopped(quplog *q)
+{
+    return atomic_load(&q->stopping) || atomic_load(&q->control.closed);
+}
+
+/* A full disk is no reason to give up, and none to spin: come again in a second. */
+static int tolerate(quplog *q, int status, int64_t *next)
+{
+    if (status != QUPLOG_FULL)
+        return status;
+    sooner(next, commit_now(q) + SECOND_US);
+    return QUPLOG_OK;
+}
+
+int quplog_keep(quplog *q)
+{
+    while (!stopped(q)) {
+        int64_t next = KEEP_NEVER;
+        uint32_t seen = control_read(&q->control.attention);
+        atomic_store(&q->helper_until, 0); /* awake: whoever adds something now is seen below */
+        if (keep_tick_due(q, &next))
+            return QUPLOG_TICK;
+        int status = tolerate(q, keep_due(q, &next), &next);
+        if (status == QUPLOG_OK)
+            status = tolerate(q, keep_forget(q, &next), &next);
+        if (status)
+            return status;
+        atomic_store(&q->helper_until, next == KEEP_NEVER ? INT64_MAX : next);
+        /* Between looking and saying until when, something earlier may have been added. */
+        int64_t due = 0;
+        q->io->mutex_lock(q->io->world, &q->view);
+        due = table_next_due(&q->table);
+        q->io->mutex_unlock(q->io->world, &q->view);
+        if (due)
+            sooner(&next, due);
+        if (control_sleep(q->io, &q->control.attention, seen, next) == -EINTR)
+            return QUPLOG_INTERRUPTED;
+    }
+    return atomic_load(&q->control.closed) ? QUPLOG_CLOSED : QUPLOG_STOPPED;
+}

@@ -1,0 +1,487 @@
+/* query.c: the verbs that look at jobs, wait for them, or change one by hand.
+ *
+ * A query holds `view` and nothing else, for at most QUERY_STEP jobs at a time, so that neither
+ * producers nor workers wait for somebody who reads a long list. A wait registers on a word of the
+ * control page, looks, and sleeps only while the word has not changed since before it looked.
+ */
+#include <errno.h>
+
+#include "fetch.h"
+#include "work.h"
+
+enum { QUERY_STEP = 1000 };
+
+static void view(quplog *q)
+{
+    q->io->mutex_lock(q->io->world, &q->view);
+}
+
+static void unview(quplog *q)
+{
+    q->io->mutex_unlock(q->io->world, &q->view);
+}
+
+/* ---- one job ---- */
+
+static void fill_info(quplog *q, uint64_t id, const struct job *job, quplog_job_info *out)
+{
+    const struct lane *lane = &q->table.lanes[job->lane];
+    bool due = job->state == QUPLOG_SCHEDULED || job->state == QUPLOG_RETRYING;
+    *out = (quplog_job_info){
+        .id = id,
+        .put_lsn = job->put_lsn,
+        .token = job->state == QUPLOG_RUNNING ? table_run(&q->table, job)->token : 0,
+        .created_us = job->created_us,
+        .due_us = due ? (int64_t)job->when : 0,
+        .started_us = job->started_us,
+        .finished_us = job->finished_us,
+        .task = lane->task,
+        .queue = q->table.queues[lane->queue].name,
+        .attempt = job->attempt,
+        .retries = job->retries,
+        .crashes = job->crashes,
+        .priority = job->priority,
+        .state = job->state,
+        .cancel_requested = job->flags & JOB_CANCEL_REQUESTED};
+}
+
+int quplog_info(quplog *q, uint64_t id, quplog_job_info *out)
+{
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    view(q);
+    const struct job *job = jobs_get(&q->table.jobs, id);
+    if (job)
+        fill_info(q, id, job, out);
+    unview(q);
+    return job ? QUPLOG_OK : QUPLOG_NOT_FOUND;
+}
+
+quplog_bytes quplog_name(quplog *q, uint32_t n)
+{
+    quplog_bytes name = {NULL, 0};
+    view(q);
+    if (n < q->table.names.count) {
+        struct span span = q->table.names.spans[n];
+        name = (quplog_bytes){(const char *)span.data, span.length};
+    }
+    unview(q);
+    return name;
+}
+
+/* A quplog_job with the ops that it points into. */
+struct loaded {
+    quplog_job job;
+    struct buffer put, finish;
+    struct buffer errors[OP_ATTEMPTS_KEPT];
+    quplog_bytes error_texts[OP_ATTEMPTS_KEPT];
+};
+
+static quplog_bytes bytes_of(struct span span)
+{
+    return (quplog_bytes){(const char *)span.data, span.length};
+}
+
+static int load_put(quplog *q, struct loaded *loaded, struct op *op)
+{
+    quplog_job *job = &loaded->job;
+    int status = fetch_op(q, job->info.put_lsn, &loaded->put, op);
+    if (status)
+        return status;
+    const struct op_job *put = op->type == QUPLOG_OP_COPY ? &op->as.copy.job : &op->as.put.job;
+    job->payload = bytes_of(put->payload);
+    job->tags = bytes_of(op_field(put->fields, OP_FIELD_TAGS));
+    job->schedule = bytes_of(op_field(put->fields, OP_FIELD_SCHEDULE));
+    if (op->type == QUPLOG_OP_COPY)
+        job->result = bytes_of(op->as.copy.result);
+    return QUPLOG_OK;
+}
+
+/* The texts of a COPY's errors, oldest first, before those in `texts`. */
+static void add_copied_errors(struct loaded *loaded, const struct op *op)
+{
+    quplog_bytes texts[OP_ATTEMPTS_KEPT];
+    size_t count = 0, position = 0;
+    uint64_t lsn;
+    struct span error;
+    while (count < OP_ATTEMPTS_KEPT &&
+           op_copy_error(op->as.copy.errors, &position, &lsn, &error))
+        texts[count++] = bytes_of(error);
+    size_t later = loaded->job.error_count;
+    size_t kept = count + later <= OP_ATTEMPTS_KEPT ? count : OP_ATTEMPTS_KEPT - later;
+    memmove(loaded->error_texts + kept, loaded->error_texts, later * sizeof *texts);
+    memcpy(loaded->error_texts, texts + (count - kept), kept * sizeof *texts);
+    loaded->job.error_count = kept + later;
+}
+
+/* Errors are a chain from the last back to the first; the texts are wanted oldest first. */
+static int load_errors(quplog *q, struct loaded *loaded, uint64_t lsn, const struct op *put)
+{
+    struct op op;
+    while (lsn && lsn != loaded->job.info.put_lsn && loaded->job.error_count < OP_ATTEMPTS_KEPT) {
+        size_t n = loaded->job.error_count;
+        int status = fetch_op(q, lsn, &loaded->errors[n], &op);
+        if (status)
+            return status == QUPLOG_NOT_FOUND ? QUPLOG_OK : status; /* trimmed: not kept */
+        struct span error = fetch_error(&op, &lsn);
+        memmove(loaded->error_texts + 1, loaded->error_texts, n * sizeof *loaded->error_texts);
+        loaded->error_texts[0] = bytes_of(error);
+        loaded->job.error_count++;
+    }
+    if (put->type == QUPLOG_OP_COPY)
+        add_copied_errors(loaded, put);
+    return QUPLOG_OK;
+}
+
+static int load(quplog *q, uint64_t id, struct loaded *loaded)
+{
+    struct op put, op;
+    uint64_t error_lsn = 0, finish_lsn = 0;
+    view(q);
+    const struct job *job = jobs_get(&q->table.jobs, id);
+    if (job) {
+        fill_info(q, id, job, &loaded->job.info);
+        error_lsn = job->error_lsn;
+        finish_lsn = job->finished_us ? job->when : 0;
+    }
+    unview(q);
+    if (!job)
+        return QUPLOG_NOT_FOUND;
+    int status = load_put(q, loaded, &put);
+    if (status == QUPLOG_OK && finish_lsn > loaded->job.info.put_lsn) {
+        status = fetch_op(q, finish_lsn, &loaded->finish, &op);
+        if (status == QUPLOG_OK)
+            loaded->job.result = bytes_of(fetch_result(&op));
+    }
+    loaded->job.errors = loaded->error_texts;
+    return status ? status : load_errors(q, loaded, error_lsn, &put);
+}
+
+int quplog_load(quplog *q, uint64_t id, quplog_job **out)
+{
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    struct loaded *loaded = calloc(1, sizeof *loaded);
+    if (!loaded)
+        return QUPLOG_NO_MEMORY;
+    int status = load(q, id, loaded);
+    if (status)
+        quplog_job_free(&loaded->job);
+    else
+        *out = &loaded->job;
+    return status;
+}
+
+void quplog_job_free(quplog_job *job)
+{
+    struct loaded *loaded = (struct loaded *)job; /* its first member */
+    if (!loaded)
+        return;
+    buffer_free(&loaded->put);
+    buffer_free(&loaded->finish);
+    for (size_t i = 0; i < OP_ATTEMPTS_KEPT; i++)
+        buffer_free(&loaded->errors[i]);
+    free(loaded);
+}
+
+/* ---- many jobs ---- */
+
+struct filter {
+    uint32_t states;
+    bool by_task, by_queue;
+    uint32_t task, queue; /* names */
+    int64_t since_us, until_us;
+};
+
+static bool matches(const quplog *q, const struct filter *f, const struct job *job)
+{
+    const struct lane *lane = &q->table.lanes[job->lane];
+    return (f->states == 0 || f->states >> job->state & 1) &&
+           (!f->by_task || lane->task == f->task) &&
+           (!f->by_queue || q->table.queues[lane->queue].name == f->queue) &&
+           (f->since_us == 0 || job->created_us >= f->since_us) &&
+           (f->until_us == 0 || job->created_us < f->until_us);
+}
+
+/* Look at the next QUERY_STEP jobs; false when there are no more. */
+static bool find_some(quplog *q, const struct filter *f, uint64_t *after, bool descending,
+                      quplog_job_info *out, size_t capacity, size_t *count)
+{
+    for (int i = 0; i < QUERY_STEP && *count < capacity; i++) {
+        const struct job *job = jobs_next(&q->table.jobs, *after, descending, after);
+        if (!job)
+            return false;
+        if (matches(q, f, job))
+            fill_info(q, *after, job, &out[(*count)++]);
+    }
+    return *count < capacity;
+}
+
+int quplog_find(quplog *q, uint32_t states, const char *task, size_t task_length,
+                const char *queue, size_t queue_length, int64_t since_us, int64_t until_us,
+                uint64_t after, bool descending, quplog_job_info *out, size_t capacity,
+                size_t *count)
+{
+    struct span task_name = {(const unsigned char *)task, task_length};
+    struct span queue_name = {(const unsigned char *)queue, queue_length};
+    struct filter filter = {.states = states,
+                            .by_task = task_length > 0,
+                            .by_queue = queue_length > 0,
+                            .since_us = since_us,
+                            .until_us = until_us};
+    bool more = true;
+    *count = 0;
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    if (descending && after == 0)
+        after = UINT64_MAX;
+    while (more) {
+        view(q);
+        filter.task = task_length ? names_find(&q->table.names, task_name) : 0;
+        filter.queue = queue_length ? names_find(&q->table.names, queue_name) : 0;
+        more = find_some(q, &filter, &after, descending, out, capacity, count);
+        unview(q);
+    }
+    return QUPLOG_OK;
+}
+
+int quplog_counts(quplog *q, const char *queue, size_t length, uint64_t *counts)
+{
+    struct span name = {(const unsigned char *)queue, length};
+    memset(counts, 0, QUPLOG_STATE_COUNT * sizeof *counts);
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    view(q);
+    for (size_t i = 0; i < q->table.lane_count; i++) {
+        const struct lane *lane = &q->table.lanes[i];
+        struct span lane_queue = q->table.names.spans[q->table.queues[lane->queue].name];
+        for (int state = 1; state < QUPLOG_STATE_COUNT; state++)
+            if (length == 0 || span_equal(name, lane_queue))
+                counts[state] += lane->counts[state];
+    }
+    unview(q);
+    return QUPLOG_OK;
+}
+
+/* ---- waiting ---- */
+
+static int wait_word(quplog *q, struct control_word *word, uint32_t seen, int64_t deadline_us)
+{
+    if (atomic_load(&q->control.closed) || atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1);
+    if (status == -EINTR)
+        return QUPLOG_INTERRUPTED;
+    return status == -ETIMEDOUT ? QUPLOG_TIMEOUT : QUPLOG_OK;
+}
+
+int quplog_wait_job(quplog *q, uint64_t id, int64_t deadline_us)
+{
+    struct control_word *word = &q->control.results[id % CONTROL_RESULTS];
+    for (;;) {
+        quplog_job_info info;
+        uint32_t seen = control_read(word);
+        int status = quplog_info(q, id, &info);
+        if (status || info.finished_us)
+            return status;
+        status = wait_word(q, word, seen, deadline_us);
+        if (status)
+            return status;
+    }
+}
+
+int quplog_wait_finished(quplog *q, uint32_t *seen, int64_t deadline_us)
+{
+    int status = QUPLOG_OK;
+    if (control_read(&q->control.finished) == *seen)
+        status = wait_word(q, &q->control.finished, *seen, deadline_us);
+    *seen = control_read(&q->control.finished);
+    return status;
+}
+
+int quplog_wait_idle(quplog *q, int64_t deadline_us)
+{
+    for (;;) {
+        uint32_t seen = control_read(&q->control.finished);
+        int status = commit_begin(q);
+        if (status)
+            return status;
+        status = commit_due(q);
+        bool idle = q->table.running == 0 && !work_claimable(q);
+        commit_end(q);
+        if (status || idle)
+            return status;
+        status = wait_word(q, &q->control.finished, seen, deadline_us);
+        if (status)
+            return status;
+    }
+}
+
+/* ---- changing by hand ---- */
+
+static int cancel(quplog *q, uint64_t id)
+{
+    const struct job *job = jobs_get(&q->table.jobs, id);
+    if (!job)
+        return QUPLOG_NOT_FOUND;
+    if (job->finished_us)
+        return QUPLOG_STALE;
+    if (job->flags & JOB_CANCEL_REQUESTED)
+        return QUPLOG_OK;
+    struct buffer ops = {0};
+    int status = op_encode_cancel(&ops, id);
+    if (status == QUPLOG_OK)
+        status = commit_ops(q, 1, &ops, NULL);
+    buffer_free(&ops);
+    return status;
+}
+
+int quplog_cancel(quplog *q, uint64_t id, bool sync)
+{
+    int status = commit_begin(q);
+    if (status)
+        return status;
+    status = cancel(q, id);
+    uint64_t end = q->log.next;
+    commit_end(q);
+    control_bump(q->io, &q->control.finished, CONTROL_ALL);
+    return status == QUPLOG_OK && sync ? commit_sync(q, end) : status;
+}
+
+int quplog_pause(quplog *q, const char *queue, size_t length, bool paused)
+{
+    struct op_queue change = {.name = {(const unsigned char *)queue, length}, .paused = paused};
+    struct buffer ops = {0};
+    int status = commit_begin(q);
+    if (status)
+        return status;
+    const struct queue_state *known = table_find_queue(&q->table, change.name);
+    if (known) {
+        change.max_running = known->max_running;
+        change.rate = known->rate;
+        change.rate_us = known->rate_us;
+    }
+    if ((known && known->paused) != paused) {
+        status = op_encode_queue(&ops, &change);
+        if (status == QUPLOG_OK)
+            status = commit_ops(q, 1, &ops, NULL);
+    }
+    uint64_t end = q->log.next;
+    commit_end(q);
+    buffer_free(&ops);
+    control_bump(q->io, &q->control.finished, CONTROL_ALL);
+    commit_wake_workers(q, CONTROL_ALL);
+    return status == QUPLOG_OK ? commit_sync(q, end) : status;
+}
+
+int quplog_paused(quplog *q, const char *queue, size_t length, bool *paused)
+{
+    struct span name = {(const unsigned char *)queue, length};
+    view(q);
+    const struct queue_state *known = table_find_queue(&q->table, name);
+    *paused = known && known->paused;
+    unview(q);
+    return QUPLOG_OK;
+}
+
+/* ---- schedules ---- */
+
+static bool schedule_due(const struct table_schedule *s, int64_t now)
+{
+    return !s->paused && s->next_us <= now;
+}
+
+/* Copy the numbers of all schedules, and where their rules stand (in rule.length and version). */
+static int copy_schedules(quplog *q, bool due_only, struct table_schedule **copies, size_t *count)
+{
+    int64_t now = commit_now(q);
+    view(q);
+    *count = 0;
+    *copies = calloc(q->table.schedule_count + 1, sizeof **copies);
+    for (size_t i = 0; *copies && i < q->table.schedule_count; i++)
+        if (!due_only || schedule_due(&q->table.schedules[i], now))
+            (*copies)[(*count)++] = q->table.schedules[i];
+    unview(q);
+    return *copies ? QUPLOG_OK : QUPLOG_NO_MEMORY;
+}
+
+/* One schedule into the block: its struct at `index`, its id and rule at `*text`. */
+static int fill_schedule(quplog *q, const struct table_schedule *s, quplog_schedule *out,
+                         char **text)
+{
+    struct buffer bytes = {0};
+    struct op op;
+    int status = fetch_op(q, s->rule_lsn, &bytes, &op);
+    if (status == QUPLOG_OK &&
+        (op.type != QUPLOG_OP_SCHEDULE || op.as.schedule.rule.length != s->rule_length))
+        status = QUPLOG_CORRUPT;
+    if (status == QUPLOG_OK) {
+        memcpy(*text, s->id, s->id_length);
+        memcpy(*text + s->id_length, op.as.schedule.rule.data, s->rule_length);
+        *out = (quplog_schedule){.id = {*text, s->id_length},
+                                 .rule = {*text + s->id_length, s->rule_length},
+                                 .version = s->version,
+                                 .next_us = s->next_us,
+                                 .last_us = s->last_us,
+                                 .paused = s->paused};
+        *text += s->id_length + s->rule_length;
+    }
+    buffer_free(&bytes);
+    return status;
+}
+
+int quplog_schedules(quplog *q, bool due_only, quplog_schedule **out, size_t *count)
+{
+    struct table_schedule *copies;
+    if (atomic_load(&q->abandoned))
+        return QUPLOG_CLOSED;
+    int status = copy_schedules(q, due_only, &copies, count);
+    if (status)
+        return status;
+    size_t size = *count * sizeof **out + 1;
+    for (size_t i = 0; i < *count; i++)
+        size += copies[i].id_length + copies[i].rule_length;
+    *out = malloc(size);
+    if (!*out)
+        status = QUPLOG_NO_MEMORY;
+    char *text = *out ? (char *)(*out + *count) : NULL;
+    for (size_t i = 0; status == QUPLOG_OK && i < *count; i++)
+        status = fill_schedule(q, &copies[i], &(*out)[i], &text);
+    free(copies);
+    if (status)
+        free(*out);
+    return status;
+}
+
+void quplog_schedules_free(quplog_schedule *schedules)
+{
+    free(schedules);
+}
+
+/* ---- the log as a whole ---- */
+
+int64_t quplog_now(quplog *q)
+{
+    return commit_now(q);
+}
+
+void quplog_read_stats(quplog *q, quplog_stats *out)
+{
+    uint64_t disk = log_disk_bytes(&q->log);
+    view(q);
+    const struct op_settings *settings = &q->table.settings;
+    *out = (quplog_stats){.tail_lsn = atomic_load(&q->control.tail),
+                          .synced_lsn = atomic_load(&q->control.synced),
+                          .first_lsn = q->table.first_lsn,
+                          .next_id = q->table.next_id,
+                          .epoch = q->table.epoch,
+                          .segments = q->log.count,
+                          .disk_bytes = disk,
+                          .table_bytes = table_bytes(&q->table),
+                          .jobs = q->table.jobs.count,
+                          .segment_size = settings->segment_size,
+                          .keep_succeeded_us = settings->keep_succeeded_us,
+                          .keep_failed_us = settings->keep_failed_us,
+                          .next_due_us = table_next_due(&q->table)};
+    unview(q);
+}
