@@ -32,7 +32,8 @@ struct quplog {
     const struct io *io;
     quplog *next; /* in the registry */
     uint64_t device, inode;
-    uint32_t users;
+    uint32_t users;      /* openings that were not closed */
+    uint32_t references; /* openings that were not freed */
     int dir;
     bool read_only;
     struct lock_file lock;

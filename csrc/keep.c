@@ -64,35 +64,28 @@ void keep_stop_flusher(quplog *q)
 
 /* ---- due times ---- */
 
-int keep_due(quplog *q, int64_t *next)
+int keep_due(quplog *q)
 {
     int status = commit_begin(q);
     if (status)
         return status;
     status = commit_due(q);
-    if (q->table.due.count)
-        sooner(next, (int64_t)heap_top(&q->table.due)->key);
     commit_end(q);
     return status;
 }
 
-bool keep_tick_due(quplog *q, int64_t *next)
+bool keep_tick_due(quplog *q)
 {
     bool due = false;
     int64_t now = commit_now(q);
     q->io->mutex_lock(q->io->world, &q->view);
     for (size_t i = 0; i < q->table.schedule_count; i++) {
         struct table_schedule *s = &q->table.schedules[i];
-        if (s->paused)
+        bool asked = now >= s->asked_us && now - s->asked_us < SECOND_US;
+        if (s->paused || s->next_us > now || asked)
             continue;
-        if (s->next_us > now) {
-            sooner(next, s->next_us);
-        } else if (now - s->asked_us >= SECOND_US || now < s->asked_us) {
-            s->asked_us = now;
-            due = true;
-        } else {
-            sooner(next, s->asked_us + SECOND_US);
-        }
+        s->asked_us = now;
+        due = true;
     }
     q->io->mutex_unlock(q->io->world, &q->view);
     return due;
@@ -185,27 +178,41 @@ static int tolerate(quplog *q, int status, int64_t *next)
     return QUPLOG_OK;
 }
 
+/* When the next duty is, as the table stands now. */
+static int64_t look_again(quplog *q)
+{
+    int64_t next = KEEP_NEVER, now = commit_now(q);
+    q->io->mutex_lock(q->io->world, &q->view);
+    if (q->table.due.count)
+        sooner(&next, (int64_t)heap_top(&q->table.due)->key);
+    for (size_t i = 0; i < q->table.schedule_count; i++) {
+        const struct table_schedule *s = &q->table.schedules[i];
+        if (!s->paused)
+            sooner(&next, s->next_us > now ? s->next_us : s->asked_us + SECOND_US);
+    }
+    q->io->mutex_unlock(q->io->world, &q->view);
+    return next;
+}
+
 int quplog_keep(quplog *q)
 {
     while (!stopped(q)) {
         int64_t next = KEEP_NEVER;
         uint32_t seen = control_read(&q->control.attention);
-        atomic_store(&q->helper_until, 0); /* awake: whoever adds something now is seen below */
-        if (keep_tick_due(q, &next))
+        atomic_store(&q->helper_until, 0); /* awake: nobody needs to wake it */
+        if (keep_tick_due(q))
             return QUPLOG_TICK;
-        int status = tolerate(q, keep_due(q, &next), &next);
+        int status = tolerate(q, keep_due(q), &next);
         if (status == QUPLOG_OK)
             status = tolerate(q, keep_forget(q, &next), &next);
         if (status)
             return status;
         atomic_store(&q->helper_until, next == KEEP_NEVER ? INT64_MAX : next);
-        /* Between looking and saying until when, something earlier may have been added. */
-        int64_t due = 0;
-        q->io->mutex_lock(q->io->world, &q->view);
-        due = table_next_due(&q->table);
-        q->io->mutex_unlock(q->io->world, &q->view);
-        if (due)
-            sooner(&next, due);
+        /* Something may have been added before that was said: look once more, then sleep. From
+           here on, whoever adds something earlier changes the word. */
+        sooner(&next, look_again(q));
+        if (next != KEEP_NEVER)
+            atomic_store(&q->helper_until, next);
         if (control_sleep(q->io, &q->control.attention, seen, next) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }

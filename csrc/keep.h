@@ -14,12 +14,14 @@ enum { KEEP_NEVER = -1 };
 
 /* Make everything durable if something has been appended since, and append a SYNCED frame. */
 int keep_flush(quplog *q);
-/* Let jobs come due. *next: when to come again, or KEEP_NEVER. */
-int keep_due(quplog *q, int64_t *next);
-/* Forget finished jobs that have been kept long enough. */
+/* Let the jobs come due whose time has come. */
+int keep_due(quplog *q);
+/* Forget finished jobs that have been kept long enough. *next becomes the time to come again, if
+ * that is sooner. */
 int keep_forget(quplog *q, int64_t *next);
-/* A schedule that is due and whose caller was not told of it within the last second. */
-bool keep_tick_due(quplog *q, int64_t *next);
+/* There is a schedule that is due and whose caller was not told of it within the last second: a
+ * caller that can't tick it, or met a full disk, does not spin. */
+bool keep_tick_due(quplog *q);
 
 int keep_start_flusher(quplog *q);
 void keep_stop_flusher(quplog *q);

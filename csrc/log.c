@@ -484,11 +484,27 @@ int log_open(struct log *log, const struct io *io, struct control *control, int 
 void log_close(struct log *log)
 {
     const struct io *io = log->io;
-    for (size_t i = 0; i < log->count; i++)
-        if (log->segments[i].fd >= 0)
-            io->close(io->world, log->segments[i].fd);
+    bool busy = true;
+    while (busy) {
+        busy = false;
+        io->mutex_lock(io->world, &log->files);
+        for (size_t i = 0; i < log->count; i++)
+            busy = busy || log->segments[i].users > 0;
+        for (size_t i = 0; !busy && i < log->count; i++)
+            if (log->segments[i].fd >= 0)
+                io->close(io->world, log->segments[i].fd);
+        log->count = busy ? log->count : 0;
+        io->mutex_unlock(io->world, &log->files);
+        if (busy) { /* a read or a sync is under way: it ends by itself */
+            uint32_t never = 0;
+            io->futex_wait(io->world, &never, 0, io->now_us(io->world) + 1000, false);
+        }
+    }
+}
+
+void log_free(struct log *log)
+{
     free(log->segments);
-    io->mutex_destroy(io->world, &log->files);
+    log->io->mutex_destroy(log->io->world, &log->files);
     log->segments = NULL;
-    log->count = 0;
 }

@@ -66,10 +66,13 @@ struct log_opening {
 
 /* Open the log in directory `dir` and bring it to a state that can be appended to. Fills in
  * `report` on success and failure. QUPLOG_CORRUPT, _UNSUPPORTED, _FULL, _FAILED, _NO_MEMORY,
- * -errno, or what `visit` returned. To be closed whatever it returned. */
+ * -errno, or what `visit` returned. To be closed and freed whatever it returned. */
 int log_open(struct log *log, const struct io *io, struct control *control, int dir,
              struct log_opening *opening, quplog_report *report);
+/* Close the files as soon as nobody reads or syncs them; later reads are QUPLOG_NOT_FOUND. */
 void log_close(struct log *log);
+/* Give back the memory of a closed log. */
+void log_free(struct log *log);
 /* Append one frame; its body sums to body_crc. *lsn is where it stands. The frame's length and
  * synced_lsn are set here. QUPLOG_OK, _TOO_LARGE, _FULL, _FAILED, -errno: nothing is in the log. */
 int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t *lsn);

@@ -257,9 +257,12 @@ typedef struct quplog_stats {
  * QUPLOG_LOCKED, _NOT_A_LOG, _CORRUPT, _UNSUPPORTED, _FAILED, _FULL, _NO_MEMORY or -errno. */
 int quplog_open(const char *path, const quplog_options *options, quplog **out,
                 quplog_report *report);
-/* Flush, write a witness, release everything. All other calls on `log` must have returned or be
- * waits, which end with QUPLOG_CLOSED. The pointer is dead afterwards, even on failure. */
+/* End one opening. The last one flushes, writes a witness and gives back lock and descriptors; calls
+ * that are under way in other threads end with QUPLOG_CLOSED, as does every later one. A failure
+ * says that the last frames may not be durable; the log is closed all the same. */
 int quplog_close(quplog *log);
+/* Give back the memory: once for each open, after its close, when no call can be under way. */
+void quplog_free(quplog *log);
 /* In the child of a fork: drop the descriptors and touch nothing else. Later calls: _CLOSED. */
 void quplog_abandon(quplog *log);
 void quplog_read_stats(quplog *log, quplog_stats *out);

@@ -16,6 +16,8 @@ int sync_open(struct sync *sync, const struct io *io, struct control *control, i
     char content[sizeof POISONED] = {0};
     sync->io = io;
     sync->control = control;
+    sync->log = NULL;
+    io->mutex_init(io->world, &sync->mutex);
     sync->marker = io->open(io->world, dir, "poison", IO_WRITE | IO_CREATE);
     if (sync->marker < 0)
         return sync->marker;
@@ -31,15 +33,14 @@ int sync_open(struct sync *sync, const struct io *io, struct control *control, i
         if (status)
             return status == -ENOSPC ? QUPLOG_FULL : status;
     }
-    io->mutex_init(io->world, &sync->mutex);
-    sync->log = NULL;
     return QUPLOG_OK;
 }
 
 void sync_close(struct sync *sync)
 {
-    sync->io->close(sync->io->world, sync->marker);
-    sync->io->mutex_destroy(sync->io->world, &sync->mutex);
+    if (sync->marker >= 0)
+        sync->io->close(sync->io->world, sync->marker);
+    sync->marker = -1;
 }
 
 static int write_marker(struct sync *sync, const char content[sizeof POISONED])

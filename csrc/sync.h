@@ -28,6 +28,7 @@ struct sync {
 /* Open (create) the marker in `dir`; *poisoned says whether it is set. 0 or -errno. */
 int sync_open(struct sync *sync, const struct io *io, struct control *control, int dir,
               bool *poisoned);
+/* Close the marker; the mutex stays for whoever still holds it, until the owner destroys it. */
 void sync_close(struct sync *sync);
 /* After a recovery has repaired what the failed sync left: clear the marker. */
 int sync_heal(struct sync *sync);

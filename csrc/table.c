@@ -620,6 +620,7 @@ static void apply_schedule(struct change *c, const struct op *op)
         memcpy(kept->id, s->id.data, s->id.length);
     }
     kept->version = c->lsn;
+    kept->asked_us = 0;
     kept->next_us = s->next_us;
     kept->last_us = s->last_us;
     kept->paused = s->paused;

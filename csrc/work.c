@@ -11,6 +11,8 @@
 
 #include "fetch.h"
 
+enum { RETENTION_CHECK_US = 60 * 1000000 };
+
 struct quplog_worker {
     quplog *log;
     quplog_claim claim;
@@ -309,6 +311,13 @@ static int load_payload(quplog_worker *worker, uint64_t put_lsn)
     return QUPLOG_OK;
 }
 
+/* A job that will be tried again has a time; one that finished will be forgotten one day, and if
+ * there are very many, after a minute. */
+static void wake_helper(quplog *q, int64_t due_us)
+{
+    commit_wake_helper(q, due_us ? due_us : commit_now(q) + RETENTION_CHECK_US);
+}
+
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data,
                 size_t length, int flags)
 {
@@ -331,8 +340,8 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         commit_end(q);
         if (had)
             control_bump(q->io, &q->control.finished, CONTROL_ALL);
-        if (had && due_us && status >= 0)
-            commit_wake_helper(q, due_us);
+        if (had)
+            wake_helper(q, due_us);
         if (had && worker->has && status != QUPLOG_OK)
             return worker->claim.finish_status = status; /* the outcome was not written */
         if (had && status == QUPLOG_STALE)
@@ -391,8 +400,8 @@ void quplog_worker_free(quplog_worker *worker)
 void quplog_stop(quplog *q)
 {
     atomic_store(&q->stopping, 1);
-    commit_wake_workers(q, CONTROL_ALL);
-    commit_wake_helper(q, 0);
+    control_bump(q->io, &q->control.work, CONTROL_ALL);
+    control_bump(q->io, &q->control.attention, CONTROL_ALL);
 }
 
 void quplog_start(quplog *q)
