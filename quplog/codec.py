@@ -370,7 +370,8 @@ def _find_failure(parts: list[tuple[str, object]], types: Types) -> tuple[list[s
 def _parts(value: object, types: Types) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            label = str(key)[:60] if isinstance(key, str | int) else type(key).__name__
+            short = isinstance(key, int) and abs(key) < 2**63  # str() of an endless one raises
+            label = key[:60] if isinstance(key, str) else str(key) if short else type(key).__name__
             yield label, item
             yield f"{label} (a key)", key
     elif isinstance(value, list | tuple | set | frozenset):
