@@ -107,7 +107,7 @@ int commit_due(quplog *q)
     if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
         return QUPLOG_OK;
     struct buffer ops = {0};
-    int status = op_encode_due(&ops, now);
+    int status = op_encode_due(&ops, now, COMMIT_DUE_MOST);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);

@@ -55,6 +55,7 @@ struct quplog {
 };
 
 enum { COMMIT_SLOT = 0 }; /* one process owns the log: it has the first slot */
+enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
 int64_t commit_now(quplog *q);
 /* QUPLOG_OK with the append lock held; _CLOSED, _READ_ONLY, _FAILED without it. */
@@ -70,7 +71,7 @@ int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t 
 int commit_witness(quplog *q, bool closing);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(quplog *q, uint64_t lsn);
-/* Move the jobs that have come due to their lanes. With the append lock held. */
+/* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. With the append lock held. */
 int commit_due(quplog *q);
 /* Some job became claimable: wake up to `count` workers. */
 void commit_wake_workers(quplog *q, int count);

@@ -435,9 +435,11 @@ int op_encode_retry(struct buffer *b, const struct op_retry *r)
     return QUPLOG_OK;
 }
 
-/* ---- RELEASE:  8 id  16 token  24 reason u8 ---- CANCEL:  8 id ---- DUE:  8 until_us ---- */
+/* ---- RELEASE:  8 id  16 token  24 reason u8
+ *      CANCEL:  8 id
+ *      DUE:  8 until_us  16 most ---- */
 
-enum { RELEASE_FIXED = 32, CANCEL_FIXED = 16, DUE_FIXED = 16 };
+enum { RELEASE_FIXED = 32, CANCEL_FIXED = 16, DUE_FIXED = 24 };
 
 int op_encode_release(struct buffer *b, uint64_t id, uint64_t token, enum op_release_reason reason)
 {
@@ -467,12 +469,13 @@ int op_encode_cancel(struct buffer *b, uint64_t id)
     return QUPLOG_OK;
 }
 
-int op_encode_due(struct buffer *b, int64_t until_us)
+int op_encode_due(struct buffer *b, int64_t until_us, uint64_t most)
 {
     unsigned char *p = op_begin(b, QUPLOG_OP_DUE, DUE_FIXED);
     if (!p)
         return QUPLOG_NO_MEMORY;
     put_i64(p + 8, until_us);
+    put_u64(p + 16, most);
     return QUPLOG_OK;
 }
 
@@ -679,6 +682,7 @@ static enum op_verdict decode(const unsigned char *p, struct span rest, struct o
     case QUPLOG_OP_SCHEDULE: return decode_schedule(rest, p, &op->as.schedule);
     default:
         op->as.due.until_us = get_i64(p + 8);
+        op->as.due.most = get_u64(p + 16);
         return OP_VALID;
     }
 }

@@ -118,7 +118,7 @@ struct op {
         struct op_settings settings;
         struct op_queue queue;
         struct op_schedule schedule;
-        struct { int64_t until_us; } due;
+        struct { int64_t until_us; uint64_t most; } due;
     } as;
 };
 
@@ -151,6 +151,6 @@ int op_encode_forget(struct buffer *b, uint64_t succeeded_below, uint64_t failed
 int op_encode_settings(struct buffer *b, const struct op_settings *settings);
 int op_encode_queue(struct buffer *b, const struct op_queue *queue);
 int op_encode_schedule(struct buffer *b, const struct op_schedule *schedule);
-int op_encode_due(struct buffer *b, int64_t until_us);
+int op_encode_due(struct buffer *b, int64_t until_us, uint64_t most);
 
 #endif

@@ -12,7 +12,7 @@
 #include "keep.h"
 #include "open.h"
 
-enum { DEFAULT_FLUSH_US = 100000, JUMP_IDS_SHIFT = 32 };
+enum { DEFAULT_FLUSH_US = 100000 };
 
 static const int64_t DEFAULT_KEEP_SUCCEEDED_US = INT64_C(3600) * 1000000;
 static const int64_t DEFAULT_KEEP_FAILED_US = INT64_C(7) * 86400 * 1000000;
@@ -190,10 +190,6 @@ static int apply_settings(quplog *q, const quplog_options *options)
 static int append_open(quplog *q, enum quplog_ending ending)
 {
     struct buffer ops = {0};
-    /* After a power cut, ids that were given out unsynced may be lost: never give them again. */
-    if (ending == QUPLOG_REBOOT)
-        q->table.next_id =
-            ((q->table.next_id >> JUMP_IDS_SHIFT) + 1) << JUMP_IDS_SHIFT | 1U;
     int status = op_encode_open(&ops, q->table.epoch + 1, q->log.boot_id, ending);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);

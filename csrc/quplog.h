@@ -218,7 +218,7 @@ typedef struct quplog_record {
     uint64_t id;             /* the job */
     uint64_t token;
     int64_t due_us;          /* PUT, RETRY, DUE; SCHEDULE: the next tick */
-    uint64_t number;         /* OPEN: epoch; WORKER: process id */
+    uint64_t number;         /* OPEN: epoch; WORKER: process id; DUE: at most so many */
     uint64_t generation;     /* WORKER, CLAIM */
     int32_t type;            /* enum quplog_op_type */
     int32_t state;           /* FINISH: the final state; RETRY: retrying or scheduled */

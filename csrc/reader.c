@@ -157,7 +157,10 @@ static void fill(quplog_record *r, const struct op *op)
         r->state = op->as.queue.paused;
         break;
     case QUPLOG_OP_SCHEDULE: fill_schedule(r, &op->as.schedule); break;
-    case QUPLOG_OP_DUE: r->due_us = op->as.due.until_us; break;
+    case QUPLOG_OP_DUE:
+        r->due_us = op->as.due.until_us;
+        r->number = op->as.due.most;
+        break;
     default: break; /* FORGET, SETTINGS: the type says it */
     }
 }

@@ -172,7 +172,8 @@ struct needs {
     size_t moves; /* jobs that may enter some heap, each named by an op */
     size_t claims;
     size_t schedules;
-    bool sweeps; /* an op that moves jobs which it doesn't name: DUE, OPEN, WORKER, RELEASE */
+    uint64_t due; /* jobs that DUE ops may move */
+    bool sweeps;  /* an op that moves jobs which it doesn't name: DUE, OPEN, WORKER, RELEASE */
 };
 
 static bool reserve_job(struct table *table, const struct op_job *job, struct needs *needs)
@@ -190,9 +191,10 @@ static bool reserve_sweep(struct table *table, const struct needs *needs)
 {
     for (size_t i = 0; i < table->lane_count; i++) {
         struct lane *lane = &table->lanes[i];
-        size_t away = lane->counts[QUPLOG_SCHEDULED] + lane->counts[QUPLOG_RETRYING] +
-                      lane->counts[QUPLOG_RUNNING];
-        if (!heap_reserve(&lane->ready, needs->moves + needs->claims + away))
+        uint64_t due = lane->counts[QUPLOG_SCHEDULED] + lane->counts[QUPLOG_RETRYING];
+        size_t back = (size_t)(due < needs->due ? due : needs->due) +
+                      (size_t)lane->counts[QUPLOG_RUNNING];
+        if (!heap_reserve(&lane->ready, needs->moves + needs->claims + back))
             return false;
     }
     return true;
@@ -227,9 +229,12 @@ static bool reserve_op(struct table *table, const struct op *op, struct needs *n
     case QUPLOG_OP_WORKER:
         needs->sweeps = true;
         return reserve_slot(table, op->as.worker.slot);
+    case QUPLOG_OP_DUE:
+        needs->due += op->as.due.most < UINT32_MAX ? op->as.due.most : UINT32_MAX;
+        needs->sweeps = true;
+        return true;
     case QUPLOG_OP_RELEASE:
-    case QUPLOG_OP_OPEN:
-    case QUPLOG_OP_DUE: needs->sweeps = true; return true;
+    case QUPLOG_OP_OPEN: needs->sweeps = true; return true;
     case QUPLOG_OP_FINISH:
     case QUPLOG_OP_RETRY:
     case QUPLOG_OP_CANCEL: needs->moves++; return true;
@@ -492,6 +497,9 @@ static void apply_open(struct change *c, const struct op *op)
     struct table *table = c->table;
     table->epoch = op->as.open.epoch;
     memcpy(table->boot_id, op->as.open.boot_id, sizeof table->boot_id);
+    /* After a power cut, ids that were given out unsynced may be lost: never give them again. */
+    if (op->as.open.ending == QUPLOG_REBOOT)
+        table->next_id = ((table->next_id >> 32) + 1) << 32 | 1U;
     for (size_t i = table->run_count; i > 0; i--) {
         uint64_t id = i <= table->run_count ? table->runs[i - 1].id : 0;
         if (id)
@@ -633,7 +641,9 @@ static void apply_schedule(struct change *c, const struct op *op)
 static void apply_due(struct change *c, const struct op *op)
 {
     struct table *table = c->table;
-    while (table->due.count && (int64_t)heap_top(&table->due)->key <= op->as.due.until_us) {
+    for (uint64_t n = 0; n < op->as.due.most && table->due.count; n++) {
+        if ((int64_t)heap_top(&table->due)->key > op->as.due.until_us)
+            break;
         uint64_t id = heap_top(&table->due)->id;
         struct job *job = jobs_get(&table->jobs, id);
         leave(table, job);

@@ -370,14 +370,21 @@ def _find_failure(parts: list[tuple[str, object]], types: Types) -> tuple[list[s
 def _parts(value: object, types: Types) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            short = isinstance(key, int) and abs(key) < 2**63  # str() of an endless one raises
-            label = key[:60] if isinstance(key, str) else str(key) if short else type(key).__name__
+            label = _label(key)
             yield label, item
             yield f"{label} (a key)", key
     elif isinstance(value, list | tuple | set | frozenset):
         yield from ((str(number), item) for number, item in enumerate(value))
     elif types.name_of(type(value)) is not None and not isinstance(value, Enum):
         yield from _state(value).items()
+
+
+def _label(key: object) -> str:
+    if isinstance(key, str):
+        return key[:60]
+    if isinstance(key, int) and abs(key) < 2**63:  # str() raises for a very long one
+        return str(key)
+    return type(key).__name__
 
 
 # ---- decoding -------------------------------------------------------------------------------
