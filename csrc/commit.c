@@ -107,12 +107,13 @@ int commit_due(quplog *q)
     if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
         return QUPLOG_OK;
     struct buffer ops = {0};
+    size_t before = q->table.due.count;
     int status = op_encode_due(&ops, now, COMMIT_DUE_MOST);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);
     if (status == QUPLOG_OK)
-        commit_wake_workers(q, CONTROL_ALL);
+        commit_wake_workers(q, (int)(before - q->table.due.count));
     return status;
 }
 

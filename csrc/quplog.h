@@ -198,6 +198,7 @@ typedef struct quplog_claim {
     uint32_t retries;
     uint32_t crashes;
     int32_t finish_status;   /* how writing the outcome went: quplog_work()'s first half */
+    int32_t payload_status;  /* not QUPLOG_OK: the payload can't be read back; there is none */
 } quplog_claim;
 
 typedef struct quplog_schedule {

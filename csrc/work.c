@@ -299,16 +299,55 @@ static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span 
     return claiming || !(flags & QUPLOG_CLAIM_NEXT) ? QUPLOG_EMPTY : QUPLOG_STOPPED;
 }
 
+/* Give the worker's claim back, as if its run had been interrupted. */
+static int release(quplog_worker *worker)
+{
+    quplog *q = worker->log;
+    struct buffer ops = {0};
+    int status = commit_begin(q);
+    if (status)
+        return status;
+    if (worker->has && claimed_job(q, worker)) {
+        status =
+            op_encode_release(&ops, worker->claim.id, worker->claim.token, OP_RELEASE_STOP);
+        if (status == QUPLOG_OK)
+            status = commit_ops(q, 1, &ops, NULL);
+    }
+    commit_end(q);
+    buffer_free(&ops);
+    control_bump(q->io, &q->control.finished, CONTROL_ALL);
+    commit_wake_workers(q, 1);
+    return status;
+}
+
+/* A payload that can't be read back is this job's misfortune: its runner is told, and fails it.
+ * Without memory nothing can be run: the job goes back. */
 static int load_payload(quplog_worker *worker, uint64_t put_lsn)
 {
     struct op op;
     int status = fetch_op(worker->log, put_lsn, &worker->payload, &op);
-    if (status)
+    if (status == QUPLOG_NO_MEMORY) {
+        (void)release(worker);
+        worker->has = false;
         return status;
+    }
+    worker->claim.payload_status = status;
+    if (status)
+        return QUPLOG_OK;
     struct span payload =
         op.type == QUPLOG_OP_COPY ? op.as.copy.job.payload : op.as.put.job.payload;
     worker->claim.payload = (quplog_bytes){(const char *)payload.data, payload.length};
     return QUPLOG_OK;
+}
+
+/* A signal does not end this wait: the outcome is written, and its caller must learn how. */
+static int sync_outcome(quplog *q, uint64_t lsn)
+{
+    int status;
+    do
+        status = commit_sync(q, lsn);
+    while (status == QUPLOG_INTERRUPTED);
+    return status;
 }
 
 /* A job that will be tried again has a time; one that finished will be forgotten one day, and if
@@ -349,7 +388,7 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         if (more)
             commit_wake_workers(q, 1);
         if (had && (flags & QUPLOG_SYNC))
-            worker->claim.finish_status = commit_sync(q, end);
+            worker->claim.finish_status = sync_outcome(q, end);
         if (status == QUPLOG_OK)
             return load_payload(worker, put_lsn);
         if (status != QUPLOG_EMPTY || !(flags & QUPLOG_WAIT) || !(flags & QUPLOG_CLAIM_NEXT))
@@ -360,26 +399,6 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
 }
 
 /* ---- giving back ---- */
-
-static int release(quplog_worker *worker)
-{
-    quplog *q = worker->log;
-    struct buffer ops = {0};
-    int status = commit_begin(q);
-    if (status)
-        return status;
-    if (worker->has && claimed_job(q, worker)) {
-        status =
-            op_encode_release(&ops, worker->claim.id, worker->claim.token, OP_RELEASE_STOP);
-        if (status == QUPLOG_OK)
-            status = commit_ops(q, 1, &ops, NULL);
-    }
-    commit_end(q);
-    buffer_free(&ops);
-    control_bump(q->io, &q->control.finished, CONTROL_ALL);
-    commit_wake_workers(q, 1);
-    return status;
-}
 
 int quplog_worker_release(quplog_worker *worker)
 {

@@ -252,7 +252,7 @@ def _refuse_size(payload: bytes, what: str) -> NoReturn:
 _MARKS: Final = {code: ExtType(code, b"") for code in Code if code >= Code.TUPLE}
 _HOLDERS: Final[dict[type, Code]] = {tuple: Code.TUPLE, set: Code.SET, frozenset: Code.FROZENSET}
 _BUILT_IN: Final = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
-_TOO_DEEP: Final = "contains itself, or is nested more than 500 levels deep"
+_TOO_DEEP: Final = "contains itself, or is nested too deeply"
 
 
 class _RefusedError(ValueError):
