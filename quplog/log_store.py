@@ -1,0 +1,769 @@
+"""The embedded store: the verbs of `store.Store` over the job log in C.
+
+The only module that touches the compiled module `_quplog`. It owns what the border is made of:
+handles, bytes, and status codes, which become exceptions in one place, `_error`. No wait in here
+swallows a signal: the C core returns when one arrives, Python runs the handler, and the loop goes
+on waiting. After a fork the child lets go of every log without touching it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from quplog._quplog import ffi, lib
+from quplog.errors import (
+    JobNotFound,
+    LogClosed,
+    LogCorrupt,
+    LogFailed,
+    LogFull,
+    LogLocked,
+    NotALog,
+    PayloadError,
+    StaleClaim,
+    UnsupportedFormat,
+)
+from quplog.states import JobState
+from quplog.store import (
+    Claim,
+    Details,
+    Outcome,
+    Put,
+    PutSpec,
+    Record,
+    ScheduleChange,
+    StoredSchedule,
+)
+
+FIND_PAGE = 1000
+"""Jobs that one look into the table may return, so that it is not held for long."""
+
+SPECS_KEPT = 4096
+"""Prepared kinds of jobs that are kept; an application with more prepares some of them again."""
+
+
+# ---- status codes -------------------------------------------------------------------------------
+
+_ERRORS: dict[int, tuple[type[Exception], str]] = {
+    lib.QUPLOG_NOT_FOUND: (
+        JobNotFound,
+        "there is no such job: the id is wrong, or the job was finished and has been forgotten",
+    ),
+    lib.QUPLOG_STALE: (StaleClaim, "another run has taken the job over"),
+    lib.QUPLOG_TOO_LARGE: (
+        PayloadError,
+        "too large: a payload or result may have 4 MiB, and what is enqueued together 64 MiB; "
+        "store large data elsewhere and pass its place",
+    ),
+    lib.QUPLOG_CORRUPT: (LogCorrupt, "the log is damaged where it had been acknowledged"),
+    lib.QUPLOG_FULL: (LogFull, "no space is left on the device; nothing was written"),
+    lib.QUPLOG_FAILED: (
+        LogFailed,
+        "the device could not make the log durable; whether this write took place is not known: "
+        "check the device, then close and open the JobQueue",
+    ),
+    lib.QUPLOG_LOCKED: (
+        LogLocked,
+        "another process has the log open and did not let go within lock_timeout; "
+        "nothing was written",
+    ),
+    lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
+    lib.QUPLOG_NOT_A_LOG: (
+        NotALog,
+        "the directory holds something else: give an empty directory, a new one, or a log",
+    ),
+    lib.QUPLOG_UNSUPPORTED: (
+        UnsupportedFormat,
+        "the log was written by a newer version of quplog: update quplog here",
+    ),
+    lib.QUPLOG_NO_MEMORY: (MemoryError, "no memory for the job table"),
+    lib.QUPLOG_INVALID: (ValueError, "a name or number is outside of what the log can store"),
+    lib.QUPLOG_READ_ONLY: (PermissionError, "the log was opened only to be read"),
+}
+
+
+def _error(status: int, subject: str = "") -> Exception:
+    """The exception for a status code; `subject` is what it is about."""
+    if status < 0:
+        return OSError(-status, os.strerror(-status), subject or None)
+    kind, sentence = _ERRORS.get(status, (RuntimeError, f"unexpected status {status} of the log"))
+    return kind(f"{subject}: {sentence}" if subject else sentence)
+
+
+def _check(status: int, subject: str = "") -> None:
+    if status:
+        raise _error(status, subject)
+
+
+def _wait(call: Callable[..., int], *args: object) -> int:
+    """Call until it was not interrupted; Python runs its signal handlers in between."""
+    status = call(*args)
+    while status == lib.QUPLOG_INTERRUPTED:
+        status = call(*args)
+    return status
+
+
+# ---- what the border hands over -----------------------------------------------------------------
+
+
+class Report(NamedTuple):
+    """What opening, verifying or reading a log found. Positions are LSNs, in bytes."""
+
+    frames: int
+    ops: int
+    bytes: int
+    end_lsn: int
+    durable_lsn: int
+    damage_lsn: int
+    damage_offset: int
+    torn_bytes: int
+    ending: str
+    """How it had been left: new, clean, kill or reboot."""
+    file: str
+    message: str
+
+
+class Stats(NamedTuple):
+    """The log in numbers; times are microseconds."""
+
+    tail_lsn: int
+    synced_lsn: int
+    first_lsn: int
+    next_id: int
+    epoch: int
+    segments: int
+    disk_bytes: int
+    table_bytes: int
+    jobs: int
+    segment_size: int
+    keep_succeeded_us: int
+    keep_failed_us: int
+    next_due_us: int
+
+
+class LogRecord(NamedTuple):
+    """One op as it stands in the log; fields that its type does not have are 0 or empty."""
+
+    lsn: int
+    frame_lsn: int
+    time_us: int
+    type: str
+    """put, claim, finish, retry, release, cancel, schedule, ..."""
+    id: int
+    token: int
+    due_us: int
+    number: int
+    generation: int
+    state: JobState | None
+    reason: int
+    priority: int
+    retries: int
+    slot: int
+    attempt: int
+    task: str
+    queue: str
+    name: str
+    data: bytes
+
+
+def _enum_names(enum: str, prefix: str) -> dict[int, str]:
+    """The words for the numbers of a C enum, as the header gives them."""
+    names = ffi.typeof(f"enum {enum}").relements
+    return {int(number): name.removeprefix(prefix) for name, number in names.items()}
+
+
+_STATES = {
+    number: JobState[name.removeprefix("JOB_")]
+    for number, name in sorted(_enum_names("quplog_job_state", "QUPLOG_").items())
+    if number != lib.QUPLOG_STATE_COUNT
+}
+_STATE_NUMBERS = {state: number for number, state in _STATES.items()}
+_OP_TYPES = {n: name.lower() for n, name in _enum_names("quplog_op_type", "QUPLOG_OP_").items()}
+_ENDINGS = {n: name.lower() for n, name in _enum_names("quplog_ending", "QUPLOG_").items()}
+
+
+def _bytes(view: Any) -> bytes:
+    return bytes(ffi.unpack(view.data, view.length)) if view.length else b""
+
+
+def _text(view: Any) -> str:
+    return _bytes(view).decode("utf-8", "replace")
+
+
+def _prefixed(names: Iterable[str]) -> bytes:
+    """A length byte before each name: how the C core takes lists of names."""
+    encoded = [name.encode() for name in names]
+    return b"".join(len(name).to_bytes(1, "little") + name for name in encoded)
+
+
+def _unprefixed(data: bytes) -> tuple[str, ...]:
+    names = []
+    position = 0
+    while position < len(data):
+        end = position + 1 + data[position]
+        names.append(data[position + 1 : end].decode("utf-8", "replace"))
+        position = end
+    return tuple(names)
+
+
+def _read_report(report: Any) -> Report:
+    plain = {name: getattr(report, name) for name in Report._fields}
+    return Report(
+        **plain
+        | {
+            "ending": _ENDINGS.get(report.ending, str(report.ending)),
+            "file": ffi.string(report.file).decode("utf-8", "replace"),
+            "message": ffi.string(report.message).decode("utf-8", "replace"),
+        }
+    )
+
+
+def _open_error(status: int, path: str, report: Report) -> Exception:
+    if status == lib.QUPLOG_CORRUPT:
+        place = (report.file, report.damage_offset, report.damage_lsn)
+        return LogCorrupt(f"{path}: {report.message}", *place)
+    if status > 0 and report.message:
+        kind, _ = _ERRORS.get(status, (RuntimeError, ""))
+        return kind(f"{path}: {report.message}")
+    return _error(status, path)
+
+
+_put = lib.quplog_put  # the one call that is worth saving a look-up
+
+
+# ---- the store ----------------------------------------------------------------------------------
+
+
+class LogStore:
+    """An open log. Everything may be called from any thread; see `store.Store` for the verbs."""
+
+    def __init__(self, log: Any, report: Report, *, sync_finish: bool) -> None:
+        # Its memory lives as long as anybody, a call in another thread too, holds this object;
+        # None after close().
+        self._log = ffi.gc(log, lib.quplog_free)
+        self.report = report
+        self._work_flags = int(lib.QUPLOG_SYNC) if sync_finish else 0
+        # By identity, since hashing a PutSpec would cost more than the C call; the entry keeps its
+        # PutSpec alive, so that the identity stays its own.
+        self._specs: dict[int, tuple[Any, PutSpec, list[Any]]] = {}
+        self._id_cells: list[Any] = []
+        self._names: dict[int, str] = {}
+        self._tasks: dict[int, str] = {}
+        _open_stores.add(self)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        segment_size: int = 0,
+        keep_succeeded_us: int = -1,
+        keep_failed_us: int = -1,
+        flush_interval_us: int = 100_000,
+        lock_timeout_us: int = 10_000_000,
+        sync_finish: bool = False,
+        read_only: bool = False,
+        until_lsn: int = 0,
+        until_us: int = 0,
+    ) -> Self:
+        """Open the log in directory `path`, made if need be (not if `read_only`).
+
+        0 and -1 mean: as stored in the log. Raises LogLocked, NotALog, LogCorrupt,
+        UnsupportedFormat, LogFull, LogFailed, MemoryError or OSError.
+        """
+        options = ffi.new(
+            "quplog_options *",
+            {
+                "segment_size": segment_size,
+                "keep_succeeded_us": keep_succeeded_us,
+                "keep_failed_us": keep_failed_us,
+                "flush_interval_us": flush_interval_us,
+                "lock_timeout_us": lock_timeout_us,
+                "until_lsn": until_lsn,
+                "until_us": until_us,
+                "read_only": read_only,
+            },
+        )
+        out = ffi.new("quplog **")
+        found = ffi.new("quplog_report *")
+        name = os.fspath(path)
+        status = _wait(lib.quplog_open, os.fsencode(name), options, out, found)
+        report = _read_report(found)
+        if status:
+            raise _open_error(status, name, report)
+        return cls(out[0], report, sync_finish=sync_finish)
+
+    # Putting jobs
+
+    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
+        """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
+        return self._commit(self._batch(puts), len(puts), sync=sync)
+
+    def put_one(self, spec: PutSpec, payload: bytes, due_us: int, sync: bool) -> int:  # noqa: FBT001
+        """Store one job, without what a batch costs; its id. Durable on return if `sync`."""
+        entry = self._specs.get(id(spec)) or self._prepare(spec)
+        log = self._log or self._open_log()
+        try:
+            out = self._id_cells.pop()
+        except IndexError:  # as many as threads have been here at once
+            out = ffi.new("uint64_t *")
+        status = _put(log, entry[0], payload, len(payload), due_us, sync, out)
+        job_id: int = out[0]
+        self._id_cells.append(out)
+        if status:
+            if status == lib.QUPLOG_INTERRUPTED:
+                status = _wait(lib.quplog_sync, log)
+            _check(status, spec.task)
+        return job_id
+
+    def sync(self) -> None:
+        """Return when all that was stored before is durable."""
+        _check(_wait(lib.quplog_sync, self._open_log()))
+
+    def _batch(self, puts: Iterable[Put]) -> Any:
+        batch = ffi.gc(lib.quplog_batch_new(), lib.quplog_batch_free)
+        if not batch:
+            raise _error(lib.QUPLOG_NO_MEMORY)
+        add = lib.quplog_batch_put
+        for spec, payload, due_us in puts:
+            entry = self._specs.get(id(spec)) or self._prepare(spec)
+            status = add(batch, entry[0], payload, len(payload), due_us)
+            if status:
+                raise _error(status, spec.task)
+        return batch
+
+    def _commit(self, batch: Any, count: int, *, sync: bool) -> range:
+        log = self._open_log()
+        out = ffi.new("uint64_t[2]")
+        status = lib.quplog_commit(log, batch, sync, out, out + 1)
+        if status == lib.QUPLOG_INTERRUPTED:
+            status = _wait(lib.quplog_sync_to, log, out[1])
+        _check(status)
+        return range(out[0], out[0] + count)
+
+    def _prepare(self, spec: PutSpec) -> tuple[Any, PutSpec, list[Any]]:
+        texts = {
+            "task": spec.task.encode(),
+            "queue": spec.queue.encode(),
+            "tags": _prefixed(spec.tags),
+            "schedule": (spec.schedule or "").encode(),
+        }
+        struct = ffi.new("quplog_spec *", {"retries": spec.retries, "priority": spec.priority})
+        buffers = []
+        for field, text in texts.items():
+            buffers.append(ffi.new("char[]", text))
+            setattr(struct, field, buffers[-1])
+            setattr(struct, f"{field}_length", len(text))
+        if len(self._specs) >= SPECS_KEPT:
+            self._specs.clear()
+        entry = self._specs[id(spec)] = (struct, spec, buffers)
+        return entry
+
+    # Running jobs
+
+    def serve(self, tasks: Mapping[str, object], queues: Sequence[str] | None) -> None:
+        """Claim jobs of these tasks (more may be added later) from these queues (None: all)."""
+        log = self._open_log()
+        number = ffi.new("uint32_t *")
+        for task in tasks:
+            name = task.encode()
+            _check(lib.quplog_register(log, name, len(name), number), task)
+            self._tasks[number[0]] = task
+        names = _prefixed(queues or ())
+        _check(lib.quplog_serve(log, names, len(names)))
+
+    def seat(self) -> LogSeat:
+        """A new seat for a thread that runs jobs."""
+        log = self._open_log()
+        out = ffi.new("quplog_worker **")
+        _check(lib.quplog_worker_new(log, out))
+        return LogSeat(self, log, ffi.gc(out[0], lib.quplog_worker_free), self._work_flags)
+
+    def start(self) -> None:
+        """Begin to claim, or begin again."""
+        lib.quplog_start(self._open_log())
+
+    def stop(self) -> None:
+        """Claim nothing more; waiting seats return None, `keep` returns False."""
+        lib.quplog_stop(self._open_log())
+
+    def keep(self) -> bool:
+        """Do the helper's duty; True when a schedule is due, False when stopped."""
+        status = _wait(lib.quplog_keep, self._open_log())
+        if status == lib.QUPLOG_TICK:
+            return True
+        if status == lib.QUPLOG_STOPPED:
+            return False
+        raise _error(status)
+
+    def wait_idle(self, deadline_us: int) -> bool:
+        """Wait until nothing runs and nothing is ready that somebody here can run."""
+        return _in_time(_wait(lib.quplog_wait_idle, self._open_log(), deadline_us))
+
+    # Looking at jobs and changing them
+
+    def load(self, job_id: int) -> Details:
+        """All about one job, read from the log. Raises JobNotFound."""
+        out = ffi.new("quplog_job **")
+        _check(lib.quplog_load(self._open_log(), _job_id(job_id), out), f"job {job_id}")
+        job = ffi.gc(out[0], lib.quplog_job_free)
+        return Details(
+            record=self._record(job.info),
+            payload=_bytes(job.payload),
+            tags=_unprefixed(_bytes(job.tags)),
+            result=_bytes(job.result) if job.result.data else None,
+            errors=tuple(_bytes(job.errors[i]) for i in range(job.error_count)),
+        )
+
+    def find(
+        self,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        since_us: int = 0,
+        until_us: int = 0,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Record]:
+        """The jobs that match, in order of their ids, from the one after `after` on."""
+        log = self._open_log()
+        states = 1 << _STATE_NUMBERS[state] if state else 0
+        names = (task or "").encode(), (queue or "").encode()
+        filters = (states, names[0], len(names[0]), names[1], len(names[1]), since_us, until_us)
+        page = ffi.new("quplog_job_info[]", min(limit, FIND_PAGE))
+        count = ffi.new("size_t *")
+        found: list[Record] = []
+        while len(found) < limit:
+            capacity = min(limit - len(found), FIND_PAGE)
+            _check(lib.quplog_find(log, *filters, after, False, page, capacity, count))
+            found += [self._record(page[i]) for i in range(count[0])]
+            if count[0] < capacity:
+                break
+            after = found[-1].id
+        return found
+
+    def counts(self, queue: str | None = None) -> dict[JobState, int]:
+        """How many jobs are in each state, in one queue or in all."""
+        name = (queue or "").encode()
+        counts = ffi.new("uint64_t[]", lib.QUPLOG_STATE_COUNT)
+        _check(lib.quplog_counts(self._open_log(), name, len(name), counts))
+        return {state: int(counts[number]) for number, state in _STATES.items()}
+
+    def cancel(self, job_id: int, *, sync: bool) -> bool:
+        """Cancel a pending job, ask a running one to stop; False if it had already finished."""
+        log = self._open_log()
+        status = lib.quplog_cancel(log, _job_id(job_id), sync)
+        if status == lib.QUPLOG_STALE:
+            return False
+        if status == lib.QUPLOG_INTERRUPTED:
+            status = _wait(lib.quplog_sync, log)
+        _check(status, f"job {job_id}")
+        return True
+
+    def cancel_requested(self, job_id: int) -> bool:
+        """Whether somebody asked the running job to stop. Raises JobNotFound."""
+        info = ffi.new("quplog_job_info *")
+        _check(lib.quplog_info(self._open_log(), _job_id(job_id), info), f"job {job_id}")
+        return bool(info.cancel_requested)
+
+    def wait_job(self, job_id: int, deadline_us: int) -> bool:
+        """Wait until it is finished; False at the deadline (0: none)."""
+        log = self._open_log()
+        status = _wait(lib.quplog_wait_job, log, _job_id(job_id), deadline_us)
+        return _in_time(status, f"job {job_id}")
+
+    def wait_finished(self, seen: int) -> int:
+        """Wait until any job has finished since `seen`; the number to give next time."""
+        counter = ffi.new("uint32_t *", seen)
+        _check(_wait(lib.quplog_wait_finished, self._open_log(), counter, 0))
+        return int(counter[0])
+
+    # Schedules and queues
+
+    def schedules(self, *, due_only: bool = False) -> list[StoredSchedule]:
+        """All schedules, or those whose time has come."""
+        out = ffi.new("quplog_schedule **")
+        count = ffi.new("size_t *")
+        _check(lib.quplog_schedules(self._open_log(), due_only, out, count))
+        block = ffi.gc(out[0], lib.quplog_schedules_free)
+        return [
+            StoredSchedule(
+                id=_text(block[i].id),
+                rule=_bytes(block[i].rule),
+                version=block[i].version,
+                next_us=block[i].next_us,
+                last_us=block[i].last_us,
+                paused=block[i].paused,
+            )
+            for i in range(count[0])
+        ]
+
+    def change_schedule(self, change: ScheduleChange, puts: Sequence[Put], *, sync: bool) -> bool:
+        """The change and the jobs in one step; False (and nothing happens) if it had moved on."""
+        batch = self._batch(puts)
+        name = change.id.encode()
+        status = lib.quplog_batch_schedule(
+            batch, name, len(name), change.rule, len(change.rule), *change[2:]
+        )
+        _check(status, change.id)
+        try:
+            self._commit(batch, len(puts), sync=sync)
+        except StaleClaim:
+            return False
+        return True
+
+    def remove_schedule(self, schedule_id: str, *, sync: bool) -> bool:
+        """Remove a schedule; False if there is none of this id."""
+        if all(stored.id != schedule_id for stored in self.schedules()):
+            return False
+        batch = self._batch(())
+        name = schedule_id.encode()
+        _check(lib.quplog_batch_unschedule(batch, name, len(name)), schedule_id)
+        self._commit(batch, 0, sync=sync)
+        return True
+
+    def pause(self, queue: str, *, paused: bool) -> None:
+        """Let nobody claim from the queue, or let them again."""
+        name = queue.encode()
+        _check(_wait(lib.quplog_pause, self._open_log(), name, len(name), paused), queue)
+
+    def paused(self, queue: str) -> bool:
+        """Whether the queue is paused."""
+        name = queue.encode()
+        out = ffi.new("bool *")
+        _check(lib.quplog_paused(self._open_log(), name, len(name), out), queue)
+        return bool(out[0])
+
+    # The log itself
+
+    def now_us(self) -> int:
+        """The time of the log's clock."""
+        return int(lib.quplog_now(self._open_log()))
+
+    def stats(self) -> Stats:
+        """The log in numbers."""
+        stats = ffi.new("quplog_stats *")
+        lib.quplog_read_stats(self._open_log(), stats)
+        return Stats(*(getattr(stats, name) for name in Stats._fields))
+
+    def close(self) -> None:
+        """Make everything durable and let go of the log; later calls raise LogClosed."""
+        log, self._log = self._log, None
+        if log:
+            _open_stores.discard(self)
+            _check(lib.quplog_close(log))
+
+    def abandon(self) -> None:
+        """In the child of a fork: let go without touching anything."""
+        log, self._log = self._log, None
+        if log:
+            lib.quplog_abandon(log)
+
+    def _open_log(self) -> Any:
+        log = self._log
+        if not log:
+            raise _error(lib.QUPLOG_CLOSED)
+        return log
+
+    def _name(self, number: int) -> str:
+        name = self._names.get(number)
+        if name is None:
+            name = self._names[number] = _text(lib.quplog_name(self._open_log(), number))
+        return name
+
+    def _record(self, info: Any) -> Record:
+        return Record(
+            id=info.id,
+            task=self._name(info.task),
+            queue=self._name(info.queue),
+            state=_STATES[info.state],
+            attempt=info.attempt,
+            retries=info.retries,
+            priority=info.priority,
+            created_us=info.created_us,
+            due_us=info.due_us,
+            started_us=info.started_us,
+            finished_us=info.finished_us,
+            cancel_requested=info.cancel_requested,
+        )
+
+
+def _in_time(status: int, subject: str = "") -> bool:
+    if status == lib.QUPLOG_TIMEOUT:
+        return False
+    _check(status, subject)
+    return True
+
+
+def _job_id(job_id: int) -> int:
+    """A number that C can take: no job has another."""
+    if not isinstance(job_id, int) or isinstance(job_id, bool):
+        message = f"a job id is an int, not {type(job_id).__name__}"
+        raise TypeError(message)
+    if not 0 < job_id < 1 << 63:
+        raise _error(lib.QUPLOG_NOT_FOUND, f"job {job_id}")
+    return job_id
+
+
+class LogSeat:
+    """The place of one thread that runs jobs: see `store.Seat`."""
+
+    def __init__(self, store: LogStore, log: Any, worker: Any, flags: int) -> None:
+        self._store = store
+        self._worker = worker
+        self._log = log  # which has to live longer than the worker
+        self._claim = lib.quplog_worker_claim(worker)
+        self._flags = flags
+        self._closing = threading.Lock()
+
+    def work(
+        self,
+        outcome: Outcome,
+        data: bytes = b"",
+        due_us: int = 0,
+        *,
+        claim: bool = True,
+        wait: bool = True,
+    ) -> Claim | None:
+        """Write the outcome of the present claim and claim the next job, in one step."""
+        flags = self._flags
+        if claim:
+            flags |= lib.QUPLOG_CLAIM_NEXT | (lib.QUPLOG_WAIT if wait else 0)
+        worker = self._worker
+        status = lib.quplog_work(worker, outcome, due_us, data, len(data), flags)
+        written = self._claim.finish_status if outcome else 0
+        while status == lib.QUPLOG_INTERRUPTED:
+            status = lib.quplog_work(worker, Outcome.NONE, 0, b"", 0, flags)
+        if written:
+            raise _error(written)
+        if status == lib.QUPLOG_OK:
+            return self._read_claim() if claim else None
+        if status in (lib.QUPLOG_EMPTY, lib.QUPLOG_STOPPED):
+            return None
+        raise _error(status)
+
+    def release(self) -> None:
+        """From another thread: give the present claim back, without using an attempt."""
+        with self._closing:  # its own thread may be leaving at this moment
+            if self._worker:
+                _check(lib.quplog_worker_release(self._worker))
+
+    def close(self) -> None:
+        """Leave the seat; a claim that is left goes back."""
+        with self._closing:
+            worker, self._worker = self._worker, None
+            if worker:
+                ffi.release(worker)
+
+    def _read_claim(self) -> Claim:
+        claim = self._claim
+        return Claim(
+            claim.id,
+            claim.token,
+            self._store._tasks[claim.task],
+            self._store._name(claim.queue),
+            _bytes(claim.payload),
+            claim.attempt,
+            claim.retries,
+            claim.created_us,
+            claim.started_us,
+        )
+
+
+# ---- reading a log ------------------------------------------------------------------------------
+
+
+class LogReader:
+    """The ops of a log directory, one by one, from an LSN on; needs no lock and changes nothing.
+
+    Iterating ends at the live tail, at a torn end or at damage: `report()` tells which.
+
+    >>> with LogReader("jobs") as reader:                   # doctest: +SKIP
+    ...     for record in reader:
+    ...         print(record.lsn, record.type, record.id)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], lsn: int = 0) -> None:
+        out = ffi.new("quplog_reader **")
+        found = ffi.new("quplog_report *")
+        name = os.fspath(path)
+        status = _wait(lib.quplog_reader_open, os.fsencode(name), lsn, out, found)
+        if status:
+            raise _open_error(status, name, _read_report(found))
+        self._reader = ffi.gc(out[0], lib.quplog_reader_close)
+        self._record = ffi.new("quplog_record *")
+        self.path = Path(name)
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        """The records that are left."""
+        while (status := lib.quplog_reader_next(self._open_reader(), self._record)) == 0:
+            yield self._read()
+        if status != lib.QUPLOG_EMPTY and status != lib.QUPLOG_CORRUPT:
+            raise _error(status, str(self.path))
+
+    def report(self) -> Report:
+        """What reading has found so far."""
+        return self._progress()[0]
+
+    def size(self) -> int:
+        """All bytes that there are to read; `report().bytes` is how far it has come."""
+        return self._progress()[1]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        reader, self._reader = self._reader, None
+        if reader:
+            ffi.release(reader)
+
+    def __enter__(self) -> Self:
+        """The reader; the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _open_reader(self) -> Any:
+        if not self._reader:
+            raise _error(lib.QUPLOG_CLOSED, str(self.path))
+        return self._reader
+
+    def _progress(self) -> tuple[Report, int]:
+        report = ffi.new("quplog_report *")
+        size = ffi.new("uint64_t *")
+        lib.quplog_reader_report(self._open_reader(), report, size)
+        return _read_report(report), int(size[0])
+
+    def _read(self) -> LogRecord:
+        record = self._record
+        plain = {name: getattr(record, name) for name in LogRecord._fields}
+        return LogRecord(
+            **plain
+            | {
+                "type": _OP_TYPES.get(record.type, str(record.type)),
+                "state": _STATES.get(record.state),
+                "task": _text(record.task),
+                "queue": _text(record.queue),
+                "name": _text(record.name),
+                "data": _bytes(record.data),
+            }
+        )
+
+
+# ---- fork ---------------------------------------------------------------------------------------
+
+_open_stores: weakref.WeakSet[LogStore] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for store in list(_open_stores):
+        store.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
