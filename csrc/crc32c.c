@@ -149,9 +149,9 @@ const char *crc32c_name(void)
 static bool both_give(const unsigned char *data, size_t length, size_t cut, uint32_t sum)
 {
     uint32_t first = crc32c(0, data, cut);
-    return crc32c(0, data, length) == sum && crc32c_portable(0, data, length) == sum
-           && crc32c(first, data + cut, length - cut) == sum
-           && crc32c_portable(first, data + cut, length - cut) == sum;
+    return crc32c(0, data, length) == sum && crc32c_portable(0, data, length) == sum &&
+           crc32c(first, data + cut, length - cut) == sum &&
+           crc32c_portable(first, data + cut, length - cut) == sum;
 }
 
 bool crc32c_self_test(void)
@@ -163,8 +163,8 @@ bool crc32c_self_test(void)
         up[i] = (unsigned char)i;
         down[i] = (unsigned char)(31 - i);
     }
-    if (!both_give(zeros, 32, 8, 0x8a9136aa) || !both_give(ones, 32, 16, 0x62a8ab43)
-        || !both_give(up, 32, 1, 0x46dd794e) || !both_give(down, 32, 31, 0x113fdb5c))
+    if (!both_give(zeros, 32, 8, 0x8a9136aa) || !both_give(ones, 32, 16, 0x62a8ab43) ||
+        !both_give(up, 32, 1, 0x46dd794e) || !both_give(down, 32, 31, 0x113fdb5c))
         return false;
     /* The sum of each single byte uses each entry of the table once. */
     unsigned char sums[256 * sizeof(uint32_t)];

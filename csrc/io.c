@@ -274,8 +274,7 @@ static int system_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t
         .nanoseconds = deadline_us % SECOND_US * 1000,
     };
     int how = FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME | (shared ? 0 : FUTEX_PRIVATE_FLAG);
-    long status = syscall(FUTEX_CALL, word, how, expected, &deadline, NULL,
-                          FUTEX_BITSET_MATCH_ANY);
+    long status = syscall(FUTEX_CALL, word, how, expected, &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
     return status == 0 || errno == EAGAIN ? 0 : -errno;
 }
 

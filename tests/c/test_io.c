@@ -54,9 +54,9 @@ static bool all_signals_blocked(void)
 {
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    return sigismember(&mask, SIGINT) == 1 && sigismember(&mask, SIGTERM) == 1
-           && sigismember(&mask, SIGALRM) == 1 && sigismember(&mask, SIGUSR1) == 1
-           && sigismember(&mask, SIGPROF) == 1;
+    return sigismember(&mask, SIGINT) == 1 && sigismember(&mask, SIGTERM) == 1 &&
+           sigismember(&mask, SIGALRM) == 1 && sigismember(&mask, SIGUSR1) == 1 &&
+           sigismember(&mask, SIGPROF) == 1;
 }
 
 static int sync_or_fail(long call, int fd)
@@ -493,8 +493,8 @@ TEST(a_thread_that_sleeps_is_woken)
 
 TEST(a_shared_futex_reaches_another_process)
 {
-    uint32_t *word = mmap(NULL, sizeof *word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                          -1, 0);
+    uint32_t *word =
+        mmap(NULL, sizeof *word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(word != MAP_FAILED);
     pid_t child = fork();
     REQUIRE(child >= 0);

@@ -42,9 +42,8 @@ static pid_t start_holder(int dir)
     if (child == 0) {
         struct lock_file lock;
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test itself be killed */
-        if (lock_file_open(&lock, io_system(), dir) == 0
-            && lock_take(&lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK, 0) == 0
-            && write(ready[1], "x", 1) == 1)
+        if (lock_file_open(&lock, io_system(), dir) == 0 &&
+            lock_take(&lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK, 0) == 0 && write(ready[1], "x", 1) == 1)
             for (;;)
                 pause();
         _exit(1);
