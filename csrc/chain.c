@@ -97,6 +97,13 @@ static ptrdiff_t holder_of(const struct chain *chain, size_t before, uint64_t pr
     return -1;
 }
 
+/* Where the log before this file ends. One that lost its header cannot say: it counts as made by a
+ * rotation, so that what it held decides with X and D whether it is torn or corrupt. */
+static uint64_t end_before(const struct chain_file *file)
+{
+    return file->valid ? file->header.prev_end : file->base;
+}
+
 /* From the newest valid file back; mark what a recovery has superseded. Returns the oldest. */
 static size_t link_files(struct chain *chain)
 {
@@ -107,17 +114,17 @@ static size_t link_files(struct chain *chain)
         return 0;
     size_t at = newest - 1;
     for (;;) {
-        struct chain_file *file = &chain->files[at];
-        if (!file->valid || file->header.prev_end == 0)
+        uint64_t prev_end = end_before(&chain->files[at]);
+        if (prev_end == 0)
             return at;
-        ptrdiff_t holder = holder_of(chain, at, file->header.prev_end);
+        ptrdiff_t holder = holder_of(chain, at, prev_end);
         for (size_t i = (size_t)(holder + 1); i < at; i++)
             chain->files[i].superseded = true;
         if (holder < 0)
             return at;
         struct chain_file *previous = &chain->files[holder];
-        if (previous->end > file->header.prev_end - previous->base)
-            previous->end = file->header.prev_end - previous->base;
+        if (previous->end > prev_end - previous->base)
+            previous->end = prev_end - previous->base;
         at = (size_t)holder;
     }
 }
@@ -327,8 +334,9 @@ static int count_torn(struct chain *chain, uint64_t *torn)
 
 static void describe_corrupt(struct chain *chain)
 {
-    const struct chain_file *file = &chain->files[chain->current];
-    point_at(chain, file->base, chain->lsn);
+    size_t next = next_file(chain, chain->current);
+    bool beheaded = next < chain->count && chain->files[next].base == chain->lsn;
+    point_at(chain, chain->files[beheaded ? next : chain->current].base, chain->lsn);
     say(chain,
         "%s is damaged at offset %llu (LSN %llu): what stood there had been acknowledged as synced "
         "(up to LSN %llu). Nothing was changed. Restore a backup, or salvage the undamaged jobs.",
