@@ -201,7 +201,10 @@ static int check_options(const quplog_options *options)
 {
     bool size_good = options->segment_size == 0 || (options->segment_size >= LOG_MIN_SEGMENT &&
                                                     options->segment_size <= UINT32_MAX);
-    return size_good && options->flush_interval_us >= 0 && options->lock_timeout_us >= 0
+    /* A log that stops in its past cannot be written to: the rest of it would be written over. */
+    bool past_good = options->read_only || (options->until_lsn == 0 && options->until_us == 0);
+    return size_good && past_good && options->flush_interval_us >= 0 &&
+                   options->lock_timeout_us >= 0
                ? QUPLOG_OK
                : QUPLOG_INVALID;
 }
