@@ -74,7 +74,9 @@ _KIND_MAX: Final = 200
 _MESSAGE_MAX: Final = 2000
 _DAMAGED: Final = "the stored bytes are not what quplog writes for this: they are damaged"
 
-# What packing a value can raise that is of the wrong kind, or changes meanwhile ...
+# What the packer of plain values raises for all others,
+_NOT_PLAIN: Final = (TypeError, ValueError, OverflowError, RecursionError)
+# what packing any value can raise, if it is of the wrong kind or changes meanwhile,
 _UNPACKABLE: Final = (
     ArithmeticError,
     AttributeError,
@@ -83,7 +85,7 @@ _UNPACKABLE: Final = (
     TypeError,
     ValueError,
 )
-# ... and what reading bytes can raise that nobody wrote.
+# and what reading bytes can raise that nobody wrote.
 _UNREADABLE: Final = (*_UNPACKABLE, UnpackException, struct.error)
 
 # ---- calls, objects, results and errors -----------------------------------------------------
@@ -120,7 +122,7 @@ def encode_call(
     call = [kwargs, *args]
     try:
         payload = _packers.pack(call)
-    except (TypeError, ValueError, OverflowError):
+    except _NOT_PLAIN:
         payload = _encode(call, types, f"{task}: argument", partial(_named, args, kwargs, names))
     if len(payload) > PAYLOAD_MAX:
         _refuse_size(payload, f"the arguments of {task}")
@@ -176,10 +178,10 @@ def encode_result(value: object, types: Types) -> bytes:
         return b""
     try:
         payload = _packers.pack(value)
-    except (TypeError, ValueError, OverflowError):
+    except _NOT_PLAIN:
         payload = _encode(value, types, "the task's", lambda: [("result", value)])
     if len(payload) > PAYLOAD_MAX:
-        _refuse_size(payload, "the task's result")
+        _refuse_size(payload, "what the task returned")
     return payload
 
 
@@ -241,7 +243,7 @@ def _is_state(value: object) -> TypeGuard[dict[str, Any]]:
 def _refuse_size(payload: bytes, what: str) -> NoReturn:
     _packers.renew()
     message = (
-        f"{what} take {len(payload):,} bytes, and at most {PAYLOAD_MAX:,} (4 MiB) can be stored: "
+        f"{what} would take {len(payload):,} bytes, and at most {PAYLOAD_MAX:,} (4 MiB) can be stored: "
         "keep the data elsewhere and store where it is"
     )
     raise PayloadError(message)

@@ -90,14 +90,15 @@ def is_named_tuple(cls: type) -> bool:
 def is_restorable(cls: type) -> bool:
     """Tell whether objects of a class are no more than their fields.
 
-    They are not if a base keeps things in memory of its own: then it has neither __dict__ nor
-    __slots__, or a __new__ that is not written in Python.
+    They are not if a base keeps things in memory of its own: then it has a __new__ that is not
+    written in Python, or is larger than a bare object and has neither __dict__ nor __slots__.
     """
     if issubclass(cls, Enum) or is_named_tuple(cls):
         return True
+    bare = object.__basicsize__
     return all(
         isinstance(vars(base).get("__new__"), staticmethod | NoneType)
-        and ("__slots__" in vars(base) or base.__dictoffset__ != 0)
+        and ("__slots__" in vars(base) or base.__dictoffset__ != 0 or base.__basicsize__ == bare)
         for base in cls.__mro__
         if base is not object
     )
