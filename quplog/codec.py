@@ -243,8 +243,8 @@ def _is_state(value: object) -> TypeGuard[dict[str, Any]]:
 def _refuse_size(payload: bytes, what: str) -> NoReturn:
     _packers.renew()
     message = (
-        f"{what} would take {len(payload):,} bytes, and at most {PAYLOAD_MAX:,} (4 MiB) can be stored: "
-        "keep the data elsewhere and store where it is"
+        f"{what} would take {len(payload):,} bytes, and at most {PAYLOAD_MAX:,} (4 MiB) can be "
+        "stored: keep the data elsewhere and store where it is"
     )
     raise PayloadError(message)
 

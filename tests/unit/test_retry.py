@@ -51,7 +51,7 @@ def test_jitter_only_shortens_so_the_maximum_holds() -> None:
     st.integers(1, RETRIES_MAX),
     st.floats(0, 1, exclude_max=True),
 )
-def test_no_attempt_overflows_or_leaves_the_range(  # noqa: PLR0913, PLR0917
+def test_no_attempt_overflows_or_leaves_the_range(  # noqa: PLR0917
     initial: float, factor: float, more: float, jitter: float, attempt: int, random: float
 ) -> None:
     backoff = Backoff(initial, factor, initial + more, jitter)
