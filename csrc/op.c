@@ -207,7 +207,7 @@ static enum op_verdict decode_copy(struct span rest, const unsigned char *p, str
         !take(&rest, get_u32(p + 108), &copy->result) ||
         !take(&rest, get_u32(p + 104), &job->payload) || rest.length)
         return OP_MALFORMED;
-    if (copy->id == 0 || !job->task.length || !job->queue.length ||
+    if (copy->id == 0 || copy->id >> OP_ID_BITS || !job->task.length || !job->queue.length ||
         copy->state < QUPLOG_WAITING || copy->state >= QUPLOG_STATE_COUNT)
         return OP_MALFORMED;
     size_t position = 0;

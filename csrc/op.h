@@ -18,6 +18,8 @@
 
 enum { OP_HEADER = 8, OP_PUT_NAMES = 32, OP_SKIPPABLE = 1, OP_ATTEMPTS_KEPT = 20, OP_ERROR_MAX = 16384 };
 
+enum { OP_ID_BITS = 62 }; /* ids stay below 2^62: no sum with a count of jobs overflows */
+
 enum op_release_reason { OP_RELEASE_STOP = 1, OP_RELEASE_CRASH = 2, OP_RELEASE_CANCEL = 3 };
 
 /* What a job is made of, in PUT and COPY alike. */

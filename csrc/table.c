@@ -276,7 +276,8 @@ static int reserve_frame(struct table *table, const struct frame *frame)
         case OP_UNSUPPORTED: return QUPLOG_UNSUPPORTED;
         case OP_MALFORMED: return QUPLOG_CORRUPT;
         case OP_END:
-            if (seen != frame->op_count || (needs.puts && (frame->first_id == 0 || frame->first_id >> 62)))
+            if (seen != frame->op_count ||
+                (needs.puts && (frame->first_id == 0 || frame->first_id >> OP_ID_BITS)))
                 return QUPLOG_CORRUPT;
             return reserve_totals(table, frame, &needs) ? QUPLOG_OK : QUPLOG_NO_MEMORY;
         }
