@@ -285,6 +285,8 @@ static ssize_t miserly_pwritev(void *w, int fd, const struct iovec *parts, int c
         miser->parts_max = count;
     if (++miser->calls == miser->fail_at)
         return miser->failure;
+    if (count > IOV_MAX)
+        return -EINVAL; /* as the system would */
     struct iovec some[IOV_MAX];
     size_t left = miser->at_most;
     int used = 0;
