@@ -673,6 +673,7 @@ class LogSeat:
             claim.retries,
             claim.created_us,
             claim.started_us,
+            _error(claim.payload_status, "the payload") if claim.payload_status else None,
         )
 
 

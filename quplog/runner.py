@@ -117,6 +117,8 @@ class Runner:
 
     def _run(self, claim: Claim) -> Finish:
         handler = self._handlers[claim.task]
+        if claim.unreadable is not None:  # the others must not wait behind it for ever
+            return self._give_up(claim, claim.unreadable)
         try:
             args, kwargs = handler.unpack(claim.payload)
         except PayloadError as error:  # it would be the same the next time

@@ -16,17 +16,13 @@ from typing import Any, Self, cast
 from msgpack import packb, unpackb
 from msgpack.exceptions import UnpackException
 
-from quplog.clock import SECOND_US, from_us
+from quplog.clock import from_us
 from quplog.errors import JobNotFound, UnsupportedFormat
 from quplog.job import JobSpec
 from quplog.schedule import Rule, from_wire
 from quplog.store import Put, PutSpec, ScheduleChange, Store, StoredSchedule
 
 logger = logging.getLogger("quplog")
-
-UNREADABLE_US = 60 * SECOND_US
-"""How long a schedule that only a newer version can read is put off, so that one may come by."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
@@ -130,16 +126,18 @@ def write_schedule(
 
 
 def tick_due(store: Store) -> None:
-    """Turn every schedule whose time has come into its job."""
+    """Turn every schedule whose time has come into its job.
+
+    One that only a newer version of quplog can read is left as it stands, for such a version; the
+    store asks again in a second.
+    """
     for stored in store.schedules(due_only=True):
-        now_us = store.now_us()
         try:
             recurring = Recurring.from_bytes(stored.rule, stored.id)
         except UnsupportedFormat as error:
-            logger.warning("%s", error)
-            change = _change(stored, next_us=now_us + UNREADABLE_US)
-            store.change_schedule(change, (), sync=False)
+            _warn_once(stored, error)
             continue
+        now_us = store.now_us()
         tick = recurring.rule.tick(stored.next_us, now_us)
         puts = [
             Put(recurring.spec, recurring.payload, run_us if run_us > now_us else 0)
@@ -148,6 +146,15 @@ def tick_due(store: Store) -> None:
         change = _change(stored, next_us=tick.next_us, last_us=now_us)
         # False: somebody else was faster, or it was changed; it is looked at again when it is due.
         store.change_schedule(change, puts, sync=False)
+
+
+_warned: set[tuple[str, int]] = set()
+
+
+def _warn_once(stored: StoredSchedule, error: UnsupportedFormat) -> None:
+    if (stored.id, stored.version) not in _warned:
+        _warned.add((stored.id, stored.version))
+        logger.warning("%s", error)
 
 
 def _change(

@@ -61,6 +61,8 @@ class Claim(NamedTuple):
     retries: int
     created_us: int
     started_us: int
+    unreadable: Exception | None = None
+    """Why the payload cannot be read back, if it cannot: such a job can only fail."""
 
 
 @dataclass(frozen=True, slots=True)
