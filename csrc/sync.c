@@ -79,6 +79,8 @@ static int lead(struct sync *sync)
         return QUPLOG_FAILED;
     if (from >= to)
         return QUPLOG_OK;
+    if (atomic_load(&sync->control->closed))
+        return QUPLOG_CLOSED; /* the files may be gone: no failure of the disk */
     if (sync->flush(sync->log, from, to) != 0)
         sync_poison(sync);
     if (control_poisoned(sync->control))
