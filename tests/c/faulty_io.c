@@ -21,6 +21,7 @@ struct known_file {
     uint64_t base;
     uint64_t written; /* offset behind the last frame */
     uint64_t flushed;
+    uint64_t unfinished; /* where the rest of a short write goes; 0: none */
     uint64_t salt;
     bool named; /* its name is durable */
 };
@@ -141,8 +142,8 @@ static bool durable(const struct faulty *f, uint64_t lsn)
 }
 
 /* `first` is what a write begins with: does it claim something, and rightly? */
-static bool look_at_claim(struct faulty *f, const struct known_file *file, const struct iovec *first,
-                          uint64_t offset)
+static bool look_at_claim(struct faulty *f, const struct known_file *file,
+                          const struct iovec *first, uint64_t offset)
 {
     const unsigned char *bytes = first->iov_base;
     struct frame frame;
@@ -264,8 +265,11 @@ static ssize_t faulty_pwritev(void *w, int fd, const struct iovec *parts, int co
     event->offset = offset;
     event->length = length_of(parts, count);
     event->frame = frame;
-    if (file && n > 0 && (frame || offset == 0) && file->written < offset + (uint64_t)n)
-        file->written = offset + (uint64_t)n;
+    if (file && n > 0 && (frame || offset == 0 || offset == file->unfinished)) {
+        uint64_t ends = offset + (uint64_t)n;
+        file->unfinished = (size_t)n < length_of(parts, count) ? ends : 0;
+        file->written = file->written < ends ? ends : file->written;
+    }
     end(f);
     return n;
 }

@@ -48,7 +48,7 @@ struct faulty *faulty_new(void);
 void faulty_free(struct faulty *f);
 const struct io *faulty_io(struct faulty *f);
 
-/* From now on count `kind` from 1, and let the n-th call return `status` (< 0) with nothing done. */
+/* From now on count `kind` from 1, and let the n-th call return `status` (< 0), nothing done. */
 void faulty_fail(struct faulty *f, enum faulty_kind kind, uint64_t n, int status);
 /* The n-th call and all after it. */
 void faulty_fail_from(struct faulty *f, enum faulty_kind kind, uint64_t n, int status);

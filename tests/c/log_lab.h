@@ -179,14 +179,19 @@ static inline void lab_expect(quplog *q, unsigned count)
 
 /* ---- directories and bytes ---- */
 
-/* A path in the test's directory; four of them may be in use at a time. */
+/* A path in the test's directory. It stays good as long as the test runs. */
 static inline const char *lab_path(const char *name)
 {
-    static char paths[4][LAB_PATH];
-    static int next;
-    char *path = paths[next++ % 4];
+    static char paths[16][LAB_PATH];
+    static size_t next;
+    char path[LAB_PATH];
     snprintf(path, LAB_PATH, "%.400s/%.100s", test_directory(), name);
-    return path;
+    for (size_t i = 0; i < 16; i++)
+        if (strcmp(paths[i], path) == 0)
+            return paths[i];
+    char *mine = paths[next++ % 16];
+    memcpy(mine, path, LAB_PATH);
+    return mine;
 }
 
 struct lab_file {
@@ -219,20 +224,27 @@ static inline void lab_store(const char *path, struct lab_file file)
     REQUIRE(n == (ssize_t)file.length);
 }
 
+enum { LAB_FULL = LAB_PATH * 2 };
+
+static inline void lab_join(char out[LAB_FULL], const char *directory, const char *name)
+{
+    snprintf(out, LAB_FULL, "%.500s/%.500s", directory, name);
+}
+
 /* Call `each` for every file of the two levels that a log has. */
 static inline void lab_walk(const char *path, const char *under,
                             void (*each)(const char *name, void *context), void *context)
 {
-    char full[LAB_PATH * 2], name[LAB_PATH];
+    char full[LAB_FULL], name[LAB_PATH];
     struct stat stat;
-    snprintf(full, sizeof full, "%s/%s", path, under);
+    lab_join(full, path, under);
     DIR *entries = opendir(full);
     REQUIRE(entries);
     for (const struct dirent *e = readdir(entries); e; e = readdir(entries)) {
         if (e->d_name[0] == '.')
             continue;
         snprintf(name, sizeof name, "%.200s%.255s", under, e->d_name);
-        snprintf(full, sizeof full, "%s/%s", path, name);
+        lab_join(full, path, name);
         if (lstat(full, &stat) == 0 && S_ISDIR(stat.st_mode)) {
             snprintf(name, sizeof name, "%.255s/", e->d_name);
             lab_walk(path, name, each, context);
@@ -251,9 +263,9 @@ struct lab_two {
 static inline void lab_copy_one(const char *name, void *context)
 {
     const struct lab_two *two = context;
-    char from[LAB_PATH * 2], to[LAB_PATH * 2];
-    snprintf(from, sizeof from, "%s/%s", two->from, name);
-    snprintf(to, sizeof to, "%s/%s", two->to, name);
+    char from[LAB_FULL], to[LAB_FULL];
+    lab_join(from, two->from, name);
+    lab_join(to, two->to, name);
     char *slash = strrchr(to, '/');
     *slash = '\0';
     (void)mkdir(to, 0700);
@@ -266,9 +278,9 @@ static inline void lab_copy_one(const char *name, void *context)
 static inline void lab_compare_one(const char *name, void *context)
 {
     struct lab_two *two = context;
-    char from[LAB_PATH * 2], to[LAB_PATH * 2];
-    snprintf(from, sizeof from, "%s/%s", two->from, name);
-    snprintf(to, sizeof to, "%s/%s", two->to, name);
+    char from[LAB_FULL], to[LAB_FULL];
+    lab_join(from, two->from, name);
+    lab_join(to, two->to, name);
     struct lab_file a = lab_load(from), b = lab_load(to);
     bool same = a.data && b.data && a.length == b.length && memcmp(a.data, b.data, a.length) == 0;
     if (!same)

@@ -1,0 +1,400 @@
+/* The log as it grows: rotation and the order of what it does, and every call that can fail. */
+#include <fcntl.h>
+
+#include "log_lab.h"
+
+enum { SMALL = 200, BIG = 6000 };
+
+/* ---- rotation ---- */
+
+/* The index of the first event from `from` on that is this; `count` if there is none. */
+static size_t find(const struct faulty_event *events, size_t count, size_t from,
+                   enum faulty_kind kind, const char *name, bool frame)
+{
+    for (; from < count; from++)
+        if (events[from].kind == kind && events[from].frame == frame &&
+            strcmp(events[from].name, name) == 0)
+            return from;
+    return count;
+}
+
+TEST(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_promised)
+{
+    struct faulty *f = faulty_new();
+    const struct faulty_event *e;
+    char name[SEGMENT_NAME], temporary[SEGMENT_NAME + 4];
+    quplog *q = lab_open(f, lab_path("log"));
+    lab_put_many(q, 0, 5, BIG);
+    faulty_record(f);
+    lab_put_many(q, 5, 15, BIG);
+    REQUIRE(quplog_sync(q) == QUPLOG_OK);
+    lab_put(q, 15, BIG, false);
+    size_t count = faulty_events(f, &e);
+    struct lab_list list = lab_segments(lab_path("log"));
+    REQUIRE(list.count == 2);
+    segment_name(list.base[1], name);
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    size_t header = find(e, count, 0, FAULTY_WRITE, temporary, false);
+    size_t rename = find(e, count, 0, FAULTY_RENAME, name, false);
+    /* The descriptor was opened under the temporary name, and goes by it in the record. */
+    size_t frame = find(e, count, 0, FAULTY_WRITE, temporary, true);
+    size_t old = find(e, count, 0, FAULTY_SYNC, "0000000000000000.log.tmp", false);
+    size_t new = find(e, count, 0, FAULTY_SYNC, temporary, false);
+    size_t directory = find(e, count, 0, FAULTY_DIRECTORY, lab_path("log"), false);
+    CHECK(header < rename && rename < frame);
+    CHECK_EQUAL(e[header].offset, 0);
+    CHECK_EQUAL(e[header].length, SEGMENT_HEADER);
+    CHECK(frame < old && old < new); /* no sync at the rotation itself */
+    CHECK(new < directory && directory < count);
+    CHECK(find(e, count, directory, FAULTY_WRITE, temporary, true) < count);
+    lab_expect(q, 16);
+    lab_close(q);
+    CHECK_EQUAL(faulty_lies(f), 0);
+    faulty_free(f);
+}
+
+TEST(a_sync_covers_every_segment_since_the_last_one)
+{
+    struct faulty *f = faulty_new();
+    const struct faulty_event *e;
+    quplog *q = lab_open(f, lab_path("log"));
+    REQUIRE(quplog_sync(q) == QUPLOG_OK);
+    lab_put_many(q, 0, 50, BIG);
+    size_t segments = lab_segments(lab_path("log")).count;
+    REQUIRE(segments >= 5);
+    faulty_record(f);
+    REQUIRE(quplog_sync(q) == QUPLOG_OK);
+    size_t count = faulty_events(f, &e);
+    CHECK_EQUAL(count, segments + 1); /* each file once, then the directory */
+    CHECK_EQUAL(e[count - 1].kind, FAULTY_DIRECTORY);
+    CHECK(faulty_durable(f, lab_stats(q).tail_lsn));
+    faulty_record(f);
+    lab_put(q, 50, SMALL, true);
+    count = faulty_events(f, &e);
+    size_t syncs = 0;
+    for (size_t i = 0; i < count; i++)
+        syncs += e[i].kind == FAULTY_SYNC || e[i].kind == FAULTY_DIRECTORY;
+    CHECK_EQUAL(syncs, 1); /* nothing is owed any more */
+    lab_close(q);
+    CHECK_EQUAL(faulty_lies(f), 0);
+    faulty_free(f);
+}
+
+TEST(a_frame_larger_than_a_segment_gets_its_own)
+{
+    const char *path = lab_path("log");
+    struct stat stat;
+    char file[LAB_PATH];
+    quplog *q = lab_open(NULL, path);
+    lab_put(q, 0, SMALL, false);
+    lab_put(q, 1, 3 * LAB_SEGMENT, true);
+    lab_put(q, 2, SMALL, true);
+    struct lab_list list = lab_segments(path);
+    REQUIRE(list.count == 3);
+    lab_segment_path(path, list.base[1], file);
+    REQUIRE(lstat(file, &stat) == 0);
+    CHECK_EQUAL(list.base[2] - list.base[1], stat.st_size);
+    lab_expect(q, 3);
+    lab_close(q);
+    q = lab_open(NULL, path);
+    lab_expect(q, 3);
+    lab_close(q);
+}
+
+TEST(a_segment_is_zero_to_its_end)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put(q, 0, SMALL, false);
+    struct lab_file file = lab_load(lab_path("log/0000000000000000.log"));
+    CHECK_EQUAL(file.length, LAB_SEGMENT);
+    for (size_t i = lab_stats(q).tail_lsn; i < file.length; i++)
+        REQUIRE(file.data[i] == 0);
+    free(file.data);
+    lab_close(q);
+}
+
+/* ---- every call fails once ---- */
+
+enum { PUTS = 14, DONE = PUTS / 2 };
+
+/* What a caller was told of each thing that it did: 0 not tried, 1 done, 2 nothing happened,
+ * 3 unknown. */
+enum told { NOT_TRIED, DONE_IT, NOTHING, UNKNOWN };
+
+struct story {
+    enum told put[PUTS];
+    enum told finish[PUTS];
+    int failures;
+    int after; /* failures of verbs after the first one */
+};
+
+static enum told tell(struct story *s, int status)
+{
+    if (status != QUPLOG_OK && s->failures++ > 0)
+        s->after++;
+    if (status == QUPLOG_OK)
+        return DONE_IT;
+    return status == QUPLOG_FAILED ? UNKNOWN : NOTHING;
+}
+
+/* Which job a claim is of. */
+static unsigned number_of(const quplog_claim *claim)
+{
+    char text[32] = {0};
+    unsigned number = PUTS;
+    memcpy(text, claim->payload.data, claim->payload.length < 31 ? claim->payload.length : 31);
+    return sscanf(text, "job %u.", &number) == 1 && number < PUTS ? number : PUTS;
+}
+
+static void finish_some(quplog *q, struct story *s)
+{
+    quplog_worker *worker;
+    uint32_t task;
+    if (quplog_register(q, "work", 4, &task) || quplog_worker_new(q, &worker))
+        return;
+    for (int i = 0; i < DONE + 1; i++) {
+        int status = quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT);
+        const quplog_claim *claim = quplog_worker_claim(worker);
+        if (tell(s, status == QUPLOG_EMPTY ? QUPLOG_OK : status) != DONE_IT || status)
+            continue;
+        unsigned number = claim->payload_status ? PUTS : number_of(claim);
+        int flags = i % 3 == 0 ? QUPLOG_SYNC : 0;
+        (void)quplog_work(worker, QUPLOG_RUN_SUCCEEDED, 0, "well", 4, flags);
+        status = claim->finish_status;
+        enum told told = tell(s, status);
+        if (told == NOTHING) { /* the worker keeps its claim: say it again */
+            (void)quplog_work(worker, QUPLOG_RUN_SUCCEEDED, 0, "well", 4, flags);
+            told = tell(s, claim->finish_status);
+        }
+        if (number < PUTS)
+            s->finish[number] = told;
+    }
+    quplog_worker_free(worker);
+}
+
+static void live(quplog *q, struct story *s)
+{
+    for (unsigned i = 0; i < PUTS; i++)
+        s->put[i] = tell(s, lab_try_put(q, i, i % 2 ? BIG : 4 * BIG, i % 4 == 0));
+    finish_some(q, s);
+}
+
+static void compare(const char *path, const struct story *s)
+{
+    static struct lab_jobs jobs;
+    quplog *q = lab_open(NULL, path);
+    lab_read(q, &jobs);
+    CHECK(!jobs.wrong);
+    for (unsigned i = 0; i < PUTS; i++) {
+        if (s->put[i] == DONE_IT)
+            CHECK(jobs.state[i]);
+        if (s->put[i] == NOTHING || s->put[i] == NOT_TRIED)
+            CHECK(!jobs.state[i]);
+        if (s->finish[i] == DONE_IT)
+            CHECK_EQUAL(jobs.state[i], QUPLOG_SUCCEEDED);
+        else if (s->finish[i] != UNKNOWN && jobs.state[i])
+            CHECK_EQUAL(jobs.state[i], QUPLOG_READY);
+    }
+    lab_put(q, PUTS, SMALL, true); /* it lives */
+    lab_close(q);
+}
+
+enum way { FAIL_ONCE, SHORT_THEN_FAIL, SHORT_ONLY, FAIL_ONWARDS };
+
+static void order(struct faulty *f, enum faulty_kind kind, uint64_t n, int error, enum way way)
+{
+    if (way == FAIL_ONCE)
+        faulty_fail(f, kind, n, error);
+    else if (way == FAIL_ONWARDS)
+        faulty_fail_from(f, kind, n, error);
+    else
+        faulty_short(f, n, 100, way == SHORT_ONLY ? 0 : error);
+}
+
+/* The story with the n-th call failing; false when there was no n-th call. */
+static bool fail_at(enum faulty_kind kind, uint64_t n, int error, enum way way)
+{
+    struct faulty *f = faulty_new();
+    struct story s = {.failures = 0};
+    quplog *q = NULL;
+    quplog_report report;
+    lab_remove(lab_path("log"));
+    order(f, kind, n, error, way);
+    int status = lab_try(f, lab_path("log"), &q, &report);
+    bool opened = status == QUPLOG_OK;
+    if (opened) {
+        live(q, &s);
+        /* What a kill leaves, and what a close leaves. */
+        lab_photograph(lab_path("log"), lab_path("killed"));
+        lab_leave(q);
+    }
+    bool happened = faulty_failed(f);
+    CHECK_EQUAL(faulty_lies(f), 0);
+    /* A failed write is over when it has failed; a failed sync is not. */
+    bool poisons = kind == FAULTY_SYNC || kind == FAULTY_DIRECTORY || kind == FAULTY_STAT;
+    if (way == FAIL_ONCE && !poisons)
+        CHECK(s.after == 0);
+    if (way == SHORT_ONLY)
+        CHECK(opened && s.failures == 0);
+    faulty_free(f);
+    if (opened)
+        compare(lab_path("killed"), &s);
+    compare(lab_path("log"), &s);
+    return happened;
+}
+
+static void fail_everywhere(enum faulty_kind kind, int error, enum way way, uint64_t least)
+{
+    uint64_t n = 1;
+    while (test_now.failures == 0 && fail_at(kind, n, error, way))
+        n++;
+    if (test_now.failures)
+        printf("    call %" PRIu64 " of kind %d, errno %d, way %d\n", n, (int)kind, -error, way);
+    CHECK(n > least);
+}
+
+TEST(every_write_that_fails_leaves_the_log_whole)
+{
+    fail_everywhere(FAULTY_WRITE, -EIO, FAIL_ONCE, 30);
+}
+
+TEST(every_write_on_a_full_disk_leaves_the_log_whole)
+{
+    fail_everywhere(FAULTY_WRITE, -ENOSPC, FAIL_ONCE, 30);
+}
+
+TEST(a_disk_that_stays_full_loses_nothing_that_was_promised)
+{
+    fail_everywhere(FAULTY_WRITE, -ENOSPC, FAIL_ONWARDS, 30);
+}
+
+TEST(every_short_write_is_continued)
+{
+    fail_everywhere(FAULTY_WRITE, 0, SHORT_ONLY, 30);
+}
+
+TEST(every_half_written_frame_is_cleaned_up)
+{
+    fail_everywhere(FAULTY_WRITE, -ENOSPC, SHORT_THEN_FAIL, 30);
+}
+
+TEST(every_failed_sync_keeps_what_was_acknowledged)
+{
+    fail_everywhere(FAULTY_SYNC, -EIO, FAIL_ONCE, 4);
+}
+
+TEST(every_failed_sync_of_the_directory_keeps_what_was_acknowledged)
+{
+    fail_everywhere(FAULTY_DIRECTORY, -EIO, FAIL_ONCE, 2);
+}
+
+TEST(every_failed_rename_leaves_the_log_whole)
+{
+    fail_everywhere(FAULTY_RENAME, -ENOSPC, FAIL_ONCE, 3);
+}
+
+TEST(every_failed_open_leaves_the_log_whole)
+{
+    fail_everywhere(FAULTY_OPEN, -EMFILE, FAIL_ONCE, 6);
+}
+
+TEST(every_failed_stat_is_like_a_failed_sync)
+{
+    fail_everywhere(FAULTY_STAT, -EIO, FAIL_ONCE, 4);
+}
+
+TEST(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    lab_put_many(q, 0, 5, BIG);
+    quplog_stats before = lab_stats(q);
+    faulty_fail_from(f, FAULTY_WRITE, 1, -ENOSPC);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQUAL(lab_try_put(q, 5, BIG, i % 2), QUPLOG_FULL);
+    lab_expect(q, 5);
+    CHECK_EQUAL(lab_stats(q).tail_lsn, before.tail_lsn);
+    CHECK_EQUAL(lab_stats(q).next_id, before.next_id);
+    faulty_behave(f);
+    lab_put_many(q, 5, 25, BIG);
+    lab_expect(q, 25);
+    lab_close(q);
+    q = lab_open(NULL, lab_path("log"));
+    lab_expect(q, 25);
+    lab_close(q);
+    faulty_free(f);
+}
+
+TEST(a_half_written_frame_never_shows_behind_a_shorter_one)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    lab_put(q, 0, SMALL, false);
+    faulty_short(f, 1, 4000, -EIO);
+    CHECK_EQUAL(lab_try_put(q, 1, BIG, false), -EIO);
+    faulty_behave(f);
+    lab_put(q, 1, SMALL, false);
+    lab_photograph(lab_path("log"), lab_path("killed"));
+    struct lab_file file = lab_load(lab_path("killed/0000000000000000.log"));
+    for (size_t i = lab_stats(q).tail_lsn; i < file.length; i++)
+        REQUIRE(file.data[i] == 0);
+    free(file.data);
+    lab_close(q);
+    q = lab_open(NULL, lab_path("killed"));
+    lab_expect(q, 2);
+    CHECK(!lab_exists(lab_path("killed"), "quarantine"));
+    lab_close(q);
+    faulty_free(f);
+}
+
+TEST(a_log_that_stops_in_its_past_cannot_be_opened_for_writing)
+{
+    quplog *q;
+    quplog_report report;
+    quplog_options options = lab_options();
+    options.until_lsn = 5000;
+    CHECK_EQUAL(open_with(io_system(), lab_path("log"), &options, &q, &report), QUPLOG_INVALID);
+    options.until_lsn = 0;
+    options.until_us = 1;
+    CHECK_EQUAL(open_with(io_system(), lab_path("log"), &options, &q, &report), QUPLOG_INVALID);
+    CHECK(!lab_exists(test_directory(), "log"));
+}
+
+TEST(a_second_owner_is_locked_out_and_told_who_has_it)
+{
+    struct faulty *one = faulty_new(), *two = faulty_new();
+    quplog *q = lab_open(one, lab_path("log")), *other = NULL;
+    quplog_report report;
+    CHECK_EQUAL(lab_try(two, lab_path("log"), &other, &report), QUPLOG_LOCKED);
+    CHECK(strstr(report.message, "process"));
+    lab_close(q);
+    other = lab_open(two, lab_path("log"));
+    lab_close(other);
+    faulty_free(one);
+    faulty_free(two);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        LISTED(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_promised),
+        LISTED(a_sync_covers_every_segment_since_the_last_one),
+        LISTED(a_frame_larger_than_a_segment_gets_its_own),
+        LISTED(a_segment_is_zero_to_its_end),
+        LISTED(every_write_that_fails_leaves_the_log_whole),
+        LISTED(every_write_on_a_full_disk_leaves_the_log_whole),
+        LISTED(a_disk_that_stays_full_loses_nothing_that_was_promised),
+        LISTED(every_short_write_is_continued),
+        LISTED(every_half_written_frame_is_cleaned_up),
+        LISTED(every_failed_sync_keeps_what_was_acknowledged),
+        LISTED(every_failed_sync_of_the_directory_keeps_what_was_acknowledged),
+        LISTED(every_failed_rename_leaves_the_log_whole),
+        LISTED(every_failed_open_leaves_the_log_whole),
+        LISTED(every_failed_stat_is_like_a_failed_sync),
+        LISTED(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room),
+        LISTED(a_half_written_frame_never_shows_behind_a_shorter_one),
+        LISTED(a_log_that_stops_in_its_past_cannot_be_opened_for_writing),
+        LISTED(a_second_owner_is_locked_out_and_told_who_has_it),
+    };
+    return RUN(tests, argc, argv);
+}
