@@ -46,7 +46,7 @@ bool segment_is_temporary(const char *name);
 
 /* Create the file with its header, ready for frames. With `durable`, header and name are synced;
  * otherwise the next sync owes both. QUPLOG_OK, QUPLOG_FULL or -errno; a failure leaves nothing
- * under the segment's name. */
+ * under the segment's name, except that of the directory's sync: the empty segment stays. */
 int segment_create(const struct io *io, int dir, const struct segment_header *header,
                    uint64_t limit, bool durable, struct segment *out);
 /* Read and judge the header of an open file. 0 or -errno; *verdict says what was found. */
