@@ -256,7 +256,8 @@ int quplog_commit(quplog *q, quplog_batch *batch, bool sync, uint64_t *first_id,
     if (!expectations_hold(q, batch))
         status = QUPLOG_STALE;
     else if (batch->op_count)
-        status = commit_frame(q, batch->op_count, body, batch->crc, *first_id, NULL);
+        status = commit_frame(q, batch->op_count, body, batch->crc,
+                              batch->put_count ? *first_id : 0, NULL);
     end = q->log.next;
     commit_end(q);
     if (status)

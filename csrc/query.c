@@ -411,13 +411,14 @@ static int fill_schedule(quplog *q, const struct table_schedule *s, quplog_sched
 {
     struct buffer bytes = {0};
     struct op op;
-    int status = fetch_op(q, s->rule_lsn, &bytes, &op);
-    if (status == QUPLOG_OK &&
+    int status = s->rule_length ? fetch_op(q, s->rule_lsn, &bytes, &op) : QUPLOG_OK;
+    if (status == QUPLOG_OK && s->rule_length &&
         (op.type != QUPLOG_OP_SCHEDULE || op.as.schedule.rule.length != s->rule_length))
         status = QUPLOG_CORRUPT;
     if (status == QUPLOG_OK) {
         memcpy(*text, s->id, s->id_length);
-        memcpy(*text + s->id_length, op.as.schedule.rule.data, s->rule_length);
+        if (s->rule_length)
+            memcpy(*text + s->id_length, op.as.schedule.rule.data, s->rule_length);
         *out = (quplog_schedule){.id = {*text, s->id_length},
                                  .rule = {*text + s->id_length, s->rule_length},
                                  .version = s->version,

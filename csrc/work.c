@@ -51,18 +51,26 @@ int quplog_register(quplog *q, const char *task, size_t length, uint32_t *number
     return status;
 }
 
+/* A length byte and a name, again and again, to the very end. */
+static bool well_formed(const unsigned char *names, size_t length)
+{
+    size_t at = 0;
+    while (at < length && names[at])
+        at += 1U + names[at];
+    return at == length;
+}
+
 int quplog_serve(quplog *q, const char *queues, size_t length)
 {
     const unsigned char *p = (const unsigned char *)queues;
+    if (!well_formed(p, length))
+        return QUPLOG_INVALID;
     int status = commit_begin(q);
     if (status)
         return status;
     for (size_t at = 0; status == QUPLOG_OK && at < length; at += 1U + p[at]) {
         uint32_t number;
-        if (p[at] == 0 || at + 1U + p[at] > length)
-            status = QUPLOG_INVALID;
-        else
-            status = add_name(q, &q->roster.queues, (struct span){p + at + 1, p[at]}, &number);
+        status = add_name(q, &q->roster.queues, (struct span){p + at + 1, p[at]}, &number);
     }
     commit_end(q);
     commit_wake_workers(q, CONTROL_ALL);
@@ -203,6 +211,8 @@ static int encode_outcome(quplog_worker *worker, int outcome, int64_t due_us, st
         return QUPLOG_STALE;
     /* Whoever was asked to stop and did not succeed has stopped: it is not tried again. */
     bool again = outcome == QUPLOG_RUN_RETRY || outcome == QUPLOG_RUN_SNOOZE;
+    if (again && due_us <= 0)
+        return QUPLOG_INVALID; /* without a time it would never be due */
     if (again && (job->flags & JOB_CANCEL_REQUESTED))
         return encode_finish(&worker->ops, claim, job, QUPLOG_CANCELLED, (struct span){NULL, 0});
     switch (outcome) {
@@ -374,7 +384,9 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         uint32_t seen = control_read(&q->control.work);
         status = turn(worker, outcome, due_us, bytes, flags, &put_lsn);
         uint64_t end = q->log.next;
-        bool more = status == QUPLOG_OK && atomic_load(&q->control.work.sleepers) &&
+        bool turned = status == QUPLOG_OK || status == QUPLOG_EMPTY;
+        bool released = had && status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
+        bool more = turned && (released || atomic_load(&q->control.work.sleepers)) &&
                     work_claimable(q);
         commit_end(q);
         if (had)
@@ -391,6 +403,8 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
             worker->claim.finish_status = sync_outcome(q, end);
         if (status == QUPLOG_OK)
             return load_payload(worker, put_lsn);
+        if (released && more && (flags & QUPLOG_CLAIM_NEXT))
+            continue; /* what was given back can be claimed now, by whoever gave it back too */
         if (status != QUPLOG_EMPTY || !(flags & QUPLOG_WAIT) || !(flags & QUPLOG_CLAIM_NEXT))
             return status;
         if (control_sleep(q->io, &q->control.work, seen, -1) == -EINTR)
