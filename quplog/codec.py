@@ -254,6 +254,7 @@ def _refuse_size(payload: bytes, what: str) -> NoReturn:
 _MARKS: Final = {code: ExtType(code, b"") for code in Code if code >= Code.TUPLE}
 _HOLDERS: Final[dict[type, Code]] = {tuple: Code.TUPLE, set: Code.SET, frozenset: Code.FROZENSET}
 _BUILT_IN: Final = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
+_PATH_MAX: Final = 50
 _TOO_DEEP: Final = "contains itself, or is nested too deeply"
 
 
@@ -354,7 +355,7 @@ def _find_failure(parts: list[tuple[str, object]], types: Types) -> tuple[list[s
     """
     path: list[str] = []
     found = None
-    while parts:
+    while parts and len(path) < _PATH_MAX:
         while len(parts) > 1:  # halve it: packing is fast, and there may be a million
             half = parts[: len(parts) // 2]
             bad = _failure([part for _, part in half], types)

@@ -340,6 +340,14 @@ def test_what_cannot_be_stored_is_named(
     assert decode_call(encode_call("send", (1,), {}, TYPES), TYPES) == ((1,), {})
 
 
+def test_the_way_to_what_cannot_be_stored_is_not_followed_without_end() -> None:
+    value = BAD
+    for _ in range(300):
+        value = [value]
+    with pytest.raises(PayloadError, match=r"argument 'to(\.0){49}' is of the class Stranger"):
+        encode_call("send", (), {"to": value}, TYPES)
+
+
 def test_the_field_or_the_place_in_a_result_is_named() -> None:
     with pytest.raises(PayloadError, match=r"^Task: field 'to.1' is of the class Stranger"):
         encode_object(Task(1, ("a", BAD)), TYPES)
