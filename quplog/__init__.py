@@ -1,15 +1,7 @@
 """Background jobs without a server: enqueue, run, kill, reopen, and nothing is lost.
 
-    from quplog import JobQueue
-
-    jq = JobQueue("jobs")
-
-    @jq.task()
-    def send_order_email(order_id: int, to: str) -> str: ...
-
-    with jq:
-        job = send_order_email.enqueue(42, to="a@b.c")
-        print(job.result(timeout=5))
+Everything that an application needs is here: make a `JobQueue`, decorate functions with its `task`,
+enqueue them, and start it.
 """
 
 from quplog.errors import (

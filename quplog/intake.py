@@ -74,9 +74,7 @@ class Intake:
             job = transaction.add(session.link, Put(spec, payload, due_us), sync=sync)
             if job is not None:
                 return job
-        return Job(
-            session.link, session.store.put_one(spec, payload, due_us, sync), spec, due_us
-        )
+        return Job(session.link, session.store.put_one(spec, payload, due_us, sync), spec, due_us)
 
     async def aput(self, options: PutOptions, payload: bytes) -> Job[Any]:
         """The same without blocking the event loop."""

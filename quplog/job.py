@@ -251,12 +251,14 @@ class Job(Generic[R]):
         subject = f"job {self.id} ({details.record.task})"
         if details.record.state is JobState.CANCELLED:
             reason = f": {decode_error(details.result).message}" if details.result else ""
-            raise JobCancelled(f"{subject} was cancelled{reason}", self.id)
+            message = f"{subject} was cancelled{reason}"
+            raise JobCancelled(message, self.id)
         if not details.errors:
-            raise JobFailed(f"{subject} failed", self.id, "")
+            message = f"{subject} failed"
+            raise JobFailed(message, self.id, "")
         error = decode_error(details.errors[-1])
-        summary = f"{subject} failed: {error.kind}: {error.message}"
-        raise JobFailed(summary, self.id, error.traceback)
+        message = f"{subject} failed: {error.kind}: {error.message}"
+        raise JobFailed(message, self.id, error.traceback)
 
 
 def _fresh(job_id: int, spec: PutSpec, due_us: int) -> Record:
@@ -274,4 +276,3 @@ def _fresh(job_id: int, spec: PutSpec, due_us: int) -> Record:
         finished_us=0,
         cancel_requested=False,
     )
-

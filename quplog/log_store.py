@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +26,7 @@ from quplog.errors import (
     LogLocked,
     NotALog,
     PayloadError,
+    QuplogError,
     StaleClaim,
     UnsupportedFormat,
 )
@@ -57,20 +59,17 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
     lib.QUPLOG_STALE: (StaleClaim, "another run has taken the job over"),
     lib.QUPLOG_TOO_LARGE: (
         PayloadError,
-        "too large: a payload or result may have 4 MiB, and what is enqueued together 64 MiB; "
-        "store large data elsewhere and pass its place",
+        "too large: one payload may take 4 MiB, and what is enqueued together 64 MiB",
     ),
     lib.QUPLOG_CORRUPT: (LogCorrupt, "the log is damaged where it had been acknowledged"),
     lib.QUPLOG_FULL: (LogFull, "no space is left on the device; nothing was written"),
     lib.QUPLOG_FAILED: (
         LogFailed,
-        "the device could not make the log durable; whether this write took place is not known: "
-        "check the device, then close and open the JobQueue",
+        "the device did not make the log durable, and what became of this write is not known",
     ),
     lib.QUPLOG_LOCKED: (
         LogLocked,
-        "another process has the log open and did not let go within lock_timeout; "
-        "nothing was written",
+        "another process has the log open, and did not let go within lock_timeout",
     ),
     lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
     lib.QUPLOG_NOT_A_LOG: (
@@ -245,7 +244,7 @@ class LogStore:
     def __init__(self, log: Any, report: Report, *, sync_finish: bool) -> None:
         # Its memory lives as long as anybody, a call in another thread too, holds this object;
         # None after close().
-        self._log = ffi.gc(log, lib.quplog_free)
+        self._log: Any = ffi.gc(log, lib.quplog_free)
         self.report = report
         self._work_flags = int(lib.QUPLOG_SYNC) if sync_finish else 0
         # By identity, since hashing a PutSpec would cost more than the C call; the entry keeps its
@@ -382,7 +381,8 @@ class LogStore:
         log = self._open_log()
         out = ffi.new("quplog_worker **")
         _check(lib.quplog_worker_new(log, out))
-        return LogSeat(self, log, ffi.gc(out[0], lib.quplog_worker_free), self._work_flags)
+        worker = ffi.gc(out[0], lib.quplog_worker_free)
+        return LogSeat(log, worker, self._work_flags, self._tasks, self._name)
 
     def start(self) -> None:
         """Begin to claim, or begin again."""
@@ -436,12 +436,13 @@ class LogStore:
         states = 1 << _STATE_NUMBERS[state] if state else 0
         names = (task or "").encode(), (queue or "").encode()
         filters = (states, names[0], len(names[0]), names[1], len(names[1]), since_us, until_us)
+        descending = False
         page = ffi.new("quplog_job_info[]", min(limit, FIND_PAGE))
         count = ffi.new("size_t *")
         found: list[Record] = []
         while len(found) < limit:
             capacity = min(limit - len(found), FIND_PAGE)
-            _check(lib.quplog_find(log, *filters, after, False, page, capacity, count))
+            _check(lib.quplog_find(log, *filters, after, descending, page, capacity, count))
             found += [self._record(page[i]) for i in range(count[0])]
             if count[0] < capacity:
                 break
@@ -559,6 +560,11 @@ class LogStore:
             _open_stores.discard(self)
             _check(lib.quplog_close(log))
 
+    def __del__(self) -> None:
+        """Close what nobody closed: memory may only be given back after that."""
+        with suppress(QuplogError):
+            self.close()
+
     def abandon(self) -> None:
         """In the child of a fork: let go without touching anything."""
         log, self._log = self._log, None
@@ -614,10 +620,18 @@ def _job_id(job_id: int) -> int:
 class LogSeat:
     """The place of one thread that runs jobs: see `store.Seat`."""
 
-    def __init__(self, store: LogStore, log: Any, worker: Any, flags: int) -> None:
-        self._store = store
+    def __init__(
+        self,
+        log: Any,
+        worker: Any,
+        flags: int,
+        tasks: Mapping[int, str],
+        name: Callable[[int], str],
+    ) -> None:
         self._worker = worker
         self._log = log  # which has to live longer than the worker
+        self._tasks = tasks
+        self._name = name
         self._claim = lib.quplog_worker_claim(worker)
         self._flags = flags
         self._closing = threading.Lock()
@@ -666,8 +680,8 @@ class LogSeat:
         return Claim(
             claim.id,
             claim.token,
-            self._store._tasks[claim.task],
-            self._store._name(claim.queue),
+            self._tasks[claim.task],
+            self._name(claim.queue),
             _bytes(claim.payload),
             claim.attempt,
             claim.retries,
@@ -705,7 +719,7 @@ class LogReader:
         """The records that are left."""
         while (status := lib.quplog_reader_next(self._open_reader(), self._record)) == 0:
             yield self._read()
-        if status != lib.QUPLOG_EMPTY and status != lib.QUPLOG_CORRUPT:
+        if status not in (lib.QUPLOG_EMPTY, lib.QUPLOG_CORRUPT):
             raise _error(status, str(self.path))
 
     def report(self) -> Report:

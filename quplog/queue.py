@@ -274,7 +274,7 @@ class JobQueue:
     # Running
 
     def start(self, *, workers: int | None = None, queues: Sequence[str] | None = None) -> None:
-        """Start the worker threads, once: a second start() changes nothing until stop().
+        """Start the worker threads. Once they run, another call changes nothing until stop().
 
         `workers`: how many, if not as the JobQueue was made. `queues`: run only these (None: all).
         """
@@ -321,14 +321,15 @@ class JobQueue:
         queues: Sequence[str] | None = None,
         grace: Duration = 30,
     ) -> None:
-        """Start, and run jobs until SIGTERM or SIGINT; then stop as stop(grace) does.
+        """Start, run jobs until SIGTERM or SIGINT, and then stop.
 
-        A second signal gives the running jobs back at once. Only in the main thread.
+        The jobs that run then have `grace` to finish; a second signal gives them back at once.
+        Only in the main thread. Raises LogFailed if the device fails meanwhile.
         """
         to_us(grace, "grace")
         signals = count()
 
-        def on_signal(number: int, _: FrameType | None) -> None:
+        def on_signal(_: int, __: FrameType | None) -> None:
             pool = self._pool
             if next(signals) == 0:
                 self._alarms.put(None)
@@ -355,16 +356,12 @@ class JobQueue:
             raise RuntimeError(message)
         deadline_us = 0 if timeout is None else store.now_us() + to_us(timeout, "timeout")
         while True:
-            if self._pool is None:
-                store.serve(self._registry.handlers, None)
-                _outside_event_loop(
-                    partial(
-                        run_ready, store, self._registry.handlers, self._types, deadline_us
-                    )
-                )
-            # In slices, because a stop() meanwhile leaves it to this thread to run the rest.
-            slice_us = store.now_us() + SECOND_US
-            if store.wait_idle(min(slice_us, deadline_us or slice_us)):
+            ran = self._run_ready(deadline_us) if self._pool is None else 0
+            now_us = store.now_us()
+            # Where jobs were run just now there may be more, to be run here: only look. Else wait,
+            # in slices, because a stop() meanwhile leaves it to this thread to run the rest.
+            until_us = now_us if ran else now_us + SECOND_US
+            if store.wait_idle(min(until_us, deadline_us or until_us)):
                 return
             if deadline_us and store.now_us() >= deadline_us:
                 message = f"there are still jobs to run after {timeout} s"
@@ -425,7 +422,7 @@ class JobQueue:
     # The end
 
     def close(self) -> None:
-        """Stop as stop() does, and close the log. Later verbs raise LogClosed; close() does not."""
+        """Stop, and close the log for good: later verbs raise LogClosed, but for this and stop."""
         session = self._intake.opened
         if session is not None and runs_job_of(session.store):
             message = "close() inside of a job would wait for that job itself: call stop()"
@@ -458,6 +455,11 @@ class JobQueue:
             session = self._intake.opened
             if session is not None:
                 session.stop_first = None
+
+    def _run_ready(self, deadline_us: int) -> int:
+        store, handlers = self._store, self._registry.handlers
+        store.serve(handlers, None)
+        return _outside_event_loop(partial(run_ready, store, handlers, self._types, deadline_us))
 
     def _spec(self, job: object, options: UsingOptions) -> JobSpec[Any]:
         """The JobSpec of what enqueue() and schedule() take."""
@@ -564,15 +566,14 @@ def _signal_handlers(handler: Callable[[int, FrameType | None], None]) -> Iterat
             signal.signal(number, previous)
 
 
-def _outside_event_loop(run: Callable[[], None]) -> None:
+def _outside_event_loop(run: Callable[[], R]) -> R:
     """Call it where a job may start an event loop: not in a thread where one is running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        run()
-    else:
-        with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(run).result()
+        return run()
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(run).result()
 
 
 def _undelayed(spec: JobSpec[Any]) -> JobSpec[Any]:

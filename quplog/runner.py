@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import replace
 from types import CoroutineType
@@ -128,7 +128,7 @@ class Runner:
             value = handler.function(*args, **kwargs)
             if type(value) is CoroutineType:
                 value = self._await(value)
-        except BaseException as error:  # noqa: BLE001  # a task must not take its worker along
+        except BaseException as error:  # a task must not take its worker along
             if _is_for_the_program(error):
                 raise
             return self._raised(claim, handler, error)

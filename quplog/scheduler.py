@@ -24,6 +24,7 @@ from quplog.store import Put, PutSpec, ScheduleChange, Store, StoredSchedule
 
 logger = logging.getLogger("quplog")
 
+
 @dataclass(frozen=True, slots=True)
 class Recurring:
     """What a stored schedule says: the rule, and the job that it makes each time."""

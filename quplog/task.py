@@ -244,7 +244,7 @@ def put_options(base: PutOptions, options: UsingOptions) -> PutOptions:
     if "run_at" in options:
         delay_us, run_at_us = 0, datetime_us(options["run_at"], "run_at")
     return PutOptions(
-        _with_common(base.spec, options), delay_us, run_at_us, _sync(options, base.sync)
+        _with_common(base.spec, options), delay_us, run_at_us, _sync(options, default=base.sync)
     )
 
 
@@ -269,7 +269,7 @@ def _read_options(name: object, options: TaskOptions) -> tuple[PutOptions, Retry
     spec = PutSpec(task=check_name("name", name))
     given = {"backoff", "retry_on", "give_up_on", "retries"} & options.keys()
     policy = RetryPolicy(**{option: cast("Any", options)[option] for option in given})
-    return PutOptions(_with_common(spec, options), sync=_sync(options, None)), policy
+    return PutOptions(_with_common(spec, options), sync=_sync(options, default=None)), policy
 
 
 def _with_common(spec: PutSpec, options: UsingOptions | TaskOptions) -> PutSpec:
@@ -317,7 +317,7 @@ def _tags(value: object) -> tuple[str, ...]:
     return tags
 
 
-def _sync(options: UsingOptions | TaskOptions, default: bool | None) -> bool | None:
+def _sync(options: UsingOptions | TaskOptions, *, default: bool | None) -> bool | None:
     value = options.get("sync", default)
     if value is not None and not isinstance(value, bool):
         message = f"sync must be True or False, not {value!r}"

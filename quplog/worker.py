@@ -40,19 +40,22 @@ class Worker:
         self._runner = Runner(handlers, store, types)
         self._given_up = threading.Event()
 
-    def work(self, may_claim: Callable[[], bool], *, wait: bool) -> None:
+    def work(self, may_claim: Callable[[], bool], *, wait: bool) -> int:
         """Run jobs until there is none (unless it is to `wait`) or none may be claimed.
 
-        Raises LogClosed, LogFailed, and KeyboardInterrupt in the main thread; the job that it is
-        at goes back then.
+        Returns how many it ran. Raises LogClosed, LogFailed, and KeyboardInterrupt in the main
+        thread; the job that it is at goes back then.
         """
+        ran = 0
+        finish = NOTHING
         try:
-            finish = NOTHING
             while (claim := self._exchange(finish, may_claim, wait=wait)) is not None:
                 finish = self._runner.run(claim)
+                ran += 1
         finally:
             self._seat.close()
             self._runner.close()
+        return ran
 
     def release(self) -> None:
         """From another thread: give its job back, and let it write no outcome."""
@@ -175,12 +178,12 @@ class WorkerPool:
 
 def run_ready(
     store: PoolStore, handlers: Mapping[str, Handler], types: Types, deadline_us: int
-) -> None:
+) -> int:
     """Run, in this thread, what is due and ready, until there is no more or the deadline passes.
 
-    0: no deadline. What a stop() had forbidden is allowed again.
+    0: no deadline. What a stop() had forbidden is allowed again. Returns how many jobs it ran.
     """
     store.start()
     tick_due(store)
     worker = Worker(store, handlers, types)
-    worker.work(lambda: not deadline_us or store.now_us() < deadline_us, wait=False)
+    return worker.work(lambda: not deadline_us or store.now_us() < deadline_us, wait=False)
