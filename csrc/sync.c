@@ -79,8 +79,8 @@ static int lead(struct sync *sync)
         return QUPLOG_FAILED;
     if (from >= to)
         return QUPLOG_OK;
-    if (atomic_load(&sync->control->closed))
-        return QUPLOG_CLOSED; /* the files may be gone: no failure of the disk */
+    if (sync->marker < 0)
+        return QUPLOG_CLOSED; /* sync_close(): the files are gone, which is no failing disk */
     if (sync->flush(sync->log, from, to) != 0)
         sync_poison(sync);
     if (control_poisoned(sync->control))
