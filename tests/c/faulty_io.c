@@ -50,6 +50,7 @@ struct faulty {
     bool recording;
     uint64_t lies;
     void (*before_sync)(void *context);
+    void (*after_read)(void *context);
     void *context;
 };
 
@@ -199,7 +200,11 @@ static ssize_t faulty_pread(void *w, int fd, void *buffer, size_t length, uint64
         file->salt = get_u64((const unsigned char *)buffer + 80);
         file->named = true; /* from before this table's time */
     }
+    void (*call)(void *) = file && offset >= SEGMENT_HEADER ? f->after_read : NULL;
+    void *context = f->context;
     end(f);
+    if (call)
+        call(context);
     return n;
 }
 
@@ -505,6 +510,14 @@ void faulty_before_sync(struct faulty *f, void (*call)(void *context), void *con
 {
     begin(f);
     f->before_sync = call;
+    f->context = context;
+    end(f);
+}
+
+void faulty_after_read(struct faulty *f, void (*call)(void *context), void *context)
+{
+    begin(f);
+    f->after_read = call;
     f->context = context;
     end(f);
 }

@@ -76,5 +76,7 @@ bool faulty_durable(struct faulty *f, uint64_t lsn);
 
 /* Called before each fdatasync of a segment, outside every lock of this table; NULL: nothing. */
 void faulty_before_sync(struct faulty *f, void (*call)(void *context), void *context);
+/* Called after each read of a segment's frames, when its bytes are in the reader's hands. */
+void faulty_after_read(struct faulty *f, void (*call)(void *context), void *context);
 
 #endif

@@ -240,6 +240,37 @@ TEST(a_recovery_cut_at_any_step_is_repeated_with_the_same_result)
     CHECK(n > 20);
 }
 
+TEST(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step)
+{
+    struct faulty *f = faulty_new();
+    const struct faulty_event *e;
+    quplog *q = NULL;
+    quplog_report report;
+    char torn[64], fresh[SEGMENT_NAME];
+    snprintf(torn, sizeof torn, "%016" PRIx64 ".torn", torn_log(lab_path("log")));
+    faulty_record(f);
+    REQUIRE(lab_try(f, lab_path("log"), &q, &report) == QUPLOG_OK);
+    size_t count = faulty_events(f, &e), at = 0;
+    segment_name(last_base(lab_path("log")), fresh);
+    const struct {
+        enum faulty_kind kind;
+        const char *name;
+    } steps[] = {{FAULTY_WRITE, torn},
+                 {FAULTY_SYNC, torn},
+                 {FAULTY_DIRECTORY, "quarantine"},
+                 {FAULTY_DIRECTORY, lab_path("log")},
+                 {FAULTY_RENAME, fresh},
+                 {FAULTY_DIRECTORY, lab_path("log")}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++, at++) {
+        while (at < count && !(e[at].kind == steps[i].kind &&
+                               strncmp(e[at].name, steps[i].name, sizeof e->name - 1) == 0))
+            at++;
+        CHECK(at < count);
+    }
+    lab_close(q);
+    faulty_free(f);
+}
+
 /* ---- many segments ---- */
 
 static void four_segments_unsynced(quplog *q)
@@ -549,6 +580,40 @@ static void *write_on(void *context)
     return NULL;
 }
 
+/* The writer ends its write just after the reader has looked. */
+struct late_write {
+    const char *path;
+    uint64_t lsn;
+    unsigned char bytes[64];
+};
+
+static void write_late(void *context)
+{
+    const struct late_write *late = context;
+    lab_poke(late->path, 0, late->lsn, late->bytes, sizeof late->bytes);
+}
+
+TEST(a_reader_looks_again_at_a_frame_that_was_half_written_when_it_came)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = NULL;
+    quplog_report report;
+    quplog_options options = lab_options();
+    options.segment_size = 0;
+    options.read_only = true;
+    struct late_write late = {.path = lab_path("log")};
+    quplog_stats stats = killed(late.path, ten_synced_ten_not);
+    late.lsn = stats.synced_lsn - 200;
+    lab_peek(late.path, 0, late.lsn, late.bytes, sizeof late.bytes);
+    lab_lose(late.path, 0, late.lsn, sizeof late.bytes);
+    faulty_after_read(f, write_late, &late);
+    CHECK_EQUAL(open_with(faulty_io(f), late.path, &options, &q, &report), QUPLOG_OK);
+    REQUIRE(q);
+    lab_expect(q, 20);
+    lab_leave(q);
+    faulty_free(f);
+}
+
 /* What a reader saw is a prefix of what was written, and never less than the time before. */
 static void look_beside(const char *path, size_t *least)
 {
@@ -599,6 +664,7 @@ int main(int argc, char **argv)
         LISTED(a_torn_end_twice_in_a_row_and_old_bytes_never_come_back),
         LISTED(a_kill_between_the_new_segment_and_its_first_frame_goes_on_there),
         LISTED(a_recovery_cut_at_any_step_is_repeated_with_the_same_result),
+        LISTED(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step),
         LISTED(a_hole_with_later_unsynced_segments_is_torn_and_all_behind_it_set_aside),
         LISTED(a_hole_before_synced_segments_is_corrupt_and_nothing_is_changed),
         LISTED(damage_before_d_is_corrupt_and_nothing_is_changed),
@@ -610,6 +676,7 @@ int main(int argc, char **argv)
         LISTED(a_directory_with_only_a_leftover_temporary_becomes_a_new_log),
         LISTED(every_truncation_gives_a_prefix_or_is_refused),
         LISTED(every_flipped_bit_gives_the_same_jobs_a_refusal_or_a_torn_unsynced_end),
+        LISTED(a_reader_looks_again_at_a_frame_that_was_half_written_when_it_came),
         LISTED(a_reader_beside_a_live_writer_never_calls_it_corrupt),
     };
     return RUN(tests, argc, argv);
