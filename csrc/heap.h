@@ -1,8 +1,8 @@
 /* heap.h: a binary heap of (key, id), smallest key first (ties: smallest id), kept in pages.
  *
  * Pages instead of one array: growing never copies, so a push under the append lock costs the same
- * in an empty heap and in one of ten millions. Whoever is moved is told its new position, so that it
- * can be removed later in O(log n). heap_reserve() gets memory; the other calls cannot fail.
+ * in an empty heap and in one of ten millions. Whoever is moved is told its new position, so that
+ * it can be removed later in O(log n). heap_reserve() gets memory; the other calls cannot fail.
  */
 #ifndef QUPLOG_HEAP_H
 #define QUPLOG_HEAP_H

@@ -3,8 +3,8 @@
  * The log knows bytes and frame kinds, never a job. Callers serialise appends (commit.c holds the
  * append lock); reads and flushes may come from any thread at any time.
  *
- * One append: room for the frame is zeroed ahead if need be (here a full disk shows, before anything
- * is promised), the frame is written into zeros with one call, then `tail` is published. A segment
+ * One append: room for the frame is zeroed ahead if need be (here a full disk shows, before
+ * anything is promised), the frame is written into zeros with one call, then `tail` is published. A segment
  * that is full is followed by a new one that begins where it ends; the next sync owes both files
  * and the directory. A write that fails half-way leaves the tail where it was, and its bytes are
  * zeroed before the next append.

@@ -362,7 +362,8 @@ int op_encode_claim(struct buffer *b, uint64_t id, uint16_t slot, uint32_t gener
     return QUPLOG_OK;
 }
 
-/* ---- FINISH:  8 id  16 token  24 state u8  28 data u32  32 [failed: previous_error u64] data ---- */
+/* ---- FINISH:  8 id  16 token  24 state u8  28 data u32
+ *              32 [failed: previous_error u64]  data ---- */
 
 enum { FINISH_FIXED = 32 };
 
@@ -402,7 +403,8 @@ int op_encode_finish(struct buffer *b, const struct op_finish *f)
     return QUPLOG_OK;
 }
 
-/* ---- RETRY:  8 id  16 token  24 due_us  32 previous_error  40 state u8  44 data u32  48 data ---- */
+/* ---- RETRY:  8 id  16 token  24 due_us  32 previous_error  40 state u8  44 data u32
+ *             48 data ---- */
 
 enum { RETRY_FIXED = 48 };
 

@@ -16,7 +16,9 @@
 #include "bytes.h"
 #include "quplog.h"
 
-enum { OP_HEADER = 8, OP_PUT_NAMES = 32, OP_SKIPPABLE = 1, OP_ATTEMPTS_KEPT = 20, OP_ERROR_MAX = 16384 };
+enum { OP_HEADER = 8, OP_PUT_NAMES = 32, OP_SKIPPABLE = 1 };
+
+enum { OP_ATTEMPTS_KEPT = 20 }; /* errors of a job that are shown, and that a COPY carries */
 
 enum { OP_ID_BITS = 62 }; /* ids stay below 2^62: no sum with a count of jobs overflows */
 
@@ -39,7 +41,7 @@ enum op_field_tag {
     OP_FIELD_UNIQUE = 4,      /* 16 B fingerprint, u64 end of its window in us, u16 state bits */
     OP_FIELD_IDEMPOTENCY = 5, /* the key */
     OP_FIELD_TAGS = 6,        /* per tag a length byte and its text */
-    OP_FIELD_PARENT = 7,      /* u64: an id, or with the top bit set a PUT of this frame by number */
+    OP_FIELD_PARENT = 7,      /* u64: an id; with the top bit set, a PUT of this frame by number */
     OP_FIELD_SCHEDULE = 8,    /* the id of the schedule it comes from */
 };
 

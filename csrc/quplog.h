@@ -258,8 +258,8 @@ typedef struct quplog_stats {
  * QUPLOG_LOCKED, _NOT_A_LOG, _CORRUPT, _UNSUPPORTED, _FAILED, _FULL, _NO_MEMORY or -errno. */
 int quplog_open(const char *path, const quplog_options *options, quplog **out,
                 quplog_report *report);
-/* End one opening. The last one flushes, writes a witness and gives back lock and descriptors; calls
- * that are under way in other threads end with QUPLOG_CLOSED, as does every later one. A failure
+/* End one opening. The last one flushes, writes a witness and gives back lock and descriptors;
+ * calls that are under way in other threads end with QUPLOG_CLOSED, as does every later one. A failure
  * says that the last frames may not be durable; the log is closed all the same. */
 int quplog_close(quplog *log);
 /* Give back the memory: once for each open, after its close, when no call can be under way. */
@@ -267,7 +267,8 @@ void quplog_free(quplog *log);
 /* In the child of a fork: drop the descriptors and touch nothing else. Later calls: _CLOSED. */
 void quplog_abandon(quplog *log);
 void quplog_read_stats(quplog *log, quplog_stats *out);
-/* The bytes of name number `n` (from quplog_job_info or quplog_claim); they live as long as `log`. */
+/* The bytes of name number `n` (from quplog_job_info or quplog_claim); they live as long as `log`
+ * does. */
 quplog_bytes quplog_name(quplog *log, uint32_t n);
 
 /* ---- putting jobs --------------------------------------------------------------------------- */

@@ -115,8 +115,8 @@ static bool make_room(void *array, size_t *room, size_t wanted, size_t size)
     return true;
 }
 
-/* The queue called `name`, added if it is new; TABLE_NOT_HERE: no memory. An idle queue that is only
- * known by name changes nothing that anybody can see. */
+/* The queue called `name`, added if it is new; TABLE_NOT_HERE: no memory. An idle queue that is
+ * only known by name changes nothing that anybody can see. */
 static uint32_t reserve_queue(struct table *table, struct span name)
 {
     uint32_t number = names_add(&table->names, name);

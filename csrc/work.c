@@ -1,7 +1,7 @@
 /* work.c: the verbs of a worker: finish the last job and claim the next, in one frame.
  *
- * The claim is recorded in the worker before the append lock is given back, so that a claim is never
- * held by nobody: the worker's next call ends it, or its close, or the pool from another thread.
+ * The claim is recorded in the worker before the append lock is given back, so that a claim is
+ * never held by nobody: the worker's next call ends it, or its close, or the pool from another thread.
  * A finish names the claim by its LSN; if the table knows another run of the job by now, the finish
  * is refused (QUPLOG_STALE) and nothing is written.
  */
