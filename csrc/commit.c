@@ -8,9 +8,15 @@ int64_t commit_now(quplog *q)
     return q->io->now_us(q->io->world);
 }
 
+int commit_readable(quplog *q)
+{
+    bool closed = atomic_load(&q->abandoned) || atomic_load(&q->control.closed);
+    return closed ? QUPLOG_CLOSED : QUPLOG_OK;
+}
+
 static int usable(quplog *q)
 {
-    if (atomic_load(&q->abandoned) || atomic_load(&q->control.closed))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     if (q->read_only)
         return QUPLOG_READ_ONLY;

@@ -61,6 +61,8 @@ int64_t commit_now(quplog *q);
 /* QUPLOG_OK with the append lock held; _CLOSED, _READ_ONLY, _FAILED without it. */
 int commit_begin(quplog *q);
 void commit_end(quplog *q);
+/* QUPLOG_OK, or _CLOSED: for what only looks. */
+int commit_readable(quplog *q);
 /* With the append lock held: append and apply a frame of these ops. body_crc is crc32c of the body.
  * *lsn (may be NULL) is the frame's. What the frame made finished is told to those who wait. */
 int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_crc,
@@ -71,7 +73,7 @@ int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t 
 int commit_witness(quplog *q, bool closing);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(quplog *q, uint64_t lsn);
-/* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. With the append lock held. */
+/* With the append lock held: move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. */
 int commit_due(quplog *q);
 /* Some job became claimable: wake up to `count` workers. */
 void commit_wake_workers(quplog *q, int count);

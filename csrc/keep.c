@@ -104,31 +104,43 @@ static bool kept_long_enough(const void *context, uint64_t id)
     return jobs_get(&r->q->table.jobs, id)->finished_us <= r->before_us;
 }
 
-/* Below which LSN the finished jobs of one heap can go now, and when the next one can. */
-static uint64_t forget_bound(const quplog *q, const struct heap *heap, int64_t keep_us,
-                             int64_t *next)
+/* When the first finished job of one heap can go. */
+static int64_t forget_time(const quplog *q, const struct heap *heap, int64_t keep_us)
+{
+    if (heap->count == 0)
+        return KEEP_NEVER;
+    int64_t finished_us = jobs_get(&q->table.jobs, heap_top(heap)->id)->finished_us;
+    return keep_us < INT64_MAX - finished_us ? finished_us + keep_us : KEEP_NEVER;
+}
+
+/* Retention is lazy: it comes at most once a second. */
+static void sooner_forget(quplog *q, int64_t *next)
+{
+    const struct op_settings *settings = &q->table.settings;
+    int64_t soonest = KEEP_NEVER, earliest = commit_now(q) + SECOND_US;
+    sooner(&soonest, forget_time(q, &q->table.succeeded, settings->keep_succeeded_us));
+    sooner(&soonest, forget_time(q, &q->table.failed, settings->keep_failed_us));
+    if (soonest != KEEP_NEVER)
+        sooner(next, soonest > earliest ? soonest : earliest);
+}
+
+/* Below which LSN the finished jobs of one heap can go now; 0: none can. */
+static uint64_t forget_bound(const quplog *q, const struct heap *heap, int64_t keep_us)
 {
     int64_t now = q->io->now_us(q->io->world);
     bool many = heap->count > KEPT_MOST;
     struct retention retention = {q, now - (many && keep_us > KEPT_LEAST_US ? KEPT_LEAST_US
                                                                             : keep_us)};
     size_t most = many ? heap->count - KEPT_MOST : heap->count;
-    uint64_t bound = heap_prefix(heap, most, kept_long_enough, &retention);
-    if (bound)
-        sooner(next, now); /* there may be more of them */
-    else if (heap->count)
-        sooner(next, jobs_get(&q->table.jobs, heap_top(heap)->id)->finished_us + keep_us);
-    return bound;
+    return heap_prefix(heap, most, kept_long_enough, &retention);
 }
 
-static int forget_some(quplog *q, int64_t *next, bool *more)
+static int forget_some(quplog *q, bool *more)
 {
     const struct op_settings *settings = &q->table.settings;
     struct buffer ops = {0};
-    int64_t soonest = KEEP_NEVER;
-    uint64_t succeeded =
-        forget_bound(q, &q->table.succeeded, settings->keep_succeeded_us, &soonest);
-    uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us, &soonest);
+    uint64_t succeeded = forget_bound(q, &q->table.succeeded, settings->keep_succeeded_us);
+    uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us);
     int status = QUPLOG_OK;
     *more = succeeded || failed;
     if (*more) {
@@ -137,11 +149,6 @@ static int forget_some(quplog *q, int64_t *next, bool *more)
             status = commit_ops(q, 1, &ops, NULL);
     }
     buffer_free(&ops);
-    /* Retention is lazy: it comes at most once a second, so that a long list goes in slices. */
-    if (soonest != KEEP_NEVER) {
-        int64_t earliest = commit_now(q) + SECOND_US;
-        sooner(next, soonest > earliest ? soonest : earliest);
-    }
     return status;
 }
 
@@ -150,15 +157,16 @@ int keep_forget(quplog *q, int64_t *next)
     bool more = true;
     int status = QUPLOG_OK;
     for (int i = 0; more && status == QUPLOG_OK && i < FORGET_AT_ONCE; i++) {
-        int64_t soonest = KEEP_NEVER;
         status = commit_begin(q);
         if (status)
             return status;
-        status = forget_some(q, &soonest, &more);
+        status = forget_some(q, &more);
+        if (!more)
+            sooner_forget(q, next);
         commit_end(q);
-        if (!more || i == FORGET_AT_ONCE - 1)
-            sooner(next, soonest);
     }
+    if (more && status == QUPLOG_OK)
+        sooner(next, commit_now(q)); /* look at the other duties, then go on at once */
     return status;
 }
 
@@ -190,15 +198,18 @@ static int64_t look_again(quplog *q)
         if (!s->paused)
             sooner(&next, s->next_us > now ? s->next_us : s->asked_us + SECOND_US);
     }
+    sooner_forget(q, &next);
     q->io->mutex_unlock(q->io->world, &q->view);
     return next;
 }
 
 int quplog_keep(quplog *q)
 {
-    while (!stopped(q)) {
+    for (;;) {
         int64_t next = KEEP_NEVER;
-        uint32_t seen = control_read(&q->control.attention);
+        uint32_t seen = control_read(&q->control.attention); /* before looking at anything */
+        if (stopped(q))
+            return atomic_load(&q->control.closed) ? QUPLOG_CLOSED : QUPLOG_STOPPED;
         atomic_store(&q->helper_until, 0); /* awake: nobody needs to wake it */
         if (keep_tick_due(q))
             return QUPLOG_TICK;
@@ -216,5 +227,4 @@ int quplog_keep(quplog *q)
         if (control_sleep(q->io, &q->control.attention, seen, next) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }
-    return atomic_load(&q->control.closed) ? QUPLOG_CLOSED : QUPLOG_STOPPED;
 }

@@ -2,8 +2,8 @@
  *
  * One core handle per directory (device and inode) and process: opening it again counts up. The
  * first opening takes the lock `open` exclusively, lets log_open() recover, applying every frame to
- * the table on the way, and then appends an OPEN op: it says how the log had been left, and applying
- * it gives back every claim of the process that had it before.
+ * the table on the way, and then appends an OPEN op: it says how the log had been left, and
+ * applying it gives back every claim of the process that had it before.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -394,31 +394,38 @@ static void unlink_handle(quplog *q)
         *link = q->next;
 }
 
-/* Everything durable, then a witness that says so and that the end is no accident. */
-static int close_log(quplog *q)
+/* Make everything durable; a signal does not end it. */
+static int sync_all(quplog *q)
 {
-    int status = commit_sync(q, atomic_load(&q->control.tail));
-    if (status == QUPLOG_OK)
-        status = commit_begin(q);
+    int status;
+    do
+        status = commit_sync(q, atomic_load(&q->control.tail));
+    while (status == QUPLOG_INTERRUPTED);
+    return status;
+}
+
+/* Everything durable, then a witness that says so and that the end is no accident. Nobody appends
+ * any more: what was accepted before is in it, and nothing comes behind the witness. */
+static int say_goodbye(quplog *q)
+{
+    int status = sync_all(q);
+    if (status == QUPLOG_OK && control_poisoned(&q->control))
+        status = QUPLOG_FAILED;
     if (status == QUPLOG_OK) {
+        q->io->mutex_lock(q->io->world, &q->append);
         status = commit_witness(q, true);
-        commit_end(q);
+        q->io->mutex_unlock(q->io->world, &q->append);
     }
-    return status ? status : commit_sync(q, atomic_load(&q->control.tail));
+    return status ? status : sync_all(q);
 }
 
 static int close_handle(quplog *q)
 {
     const struct io *io = q->io;
-    int status = QUPLOG_OK;
-    if (!q->read_only) {
-        do
-            status = close_log(q);
-        while (status == QUPLOG_INTERRUPTED);
-    }
     io->mutex_lock(io->world, &q->append); /* whoever is appending ends first */
     atomic_store(&q->control.closed, 1);
     io->mutex_unlock(io->world, &q->append);
+    int status = q->read_only ? QUPLOG_OK : say_goodbye(q);
     control_wake_all(io, &q->control);
     keep_stop_flusher(q);
     if (q->sync.io)

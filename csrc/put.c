@@ -274,6 +274,8 @@ int quplog_commit(quplog *q, quplog_batch *batch, bool sync, uint64_t *first_id,
 int quplog_sync_to(quplog *q, uint64_t lsn)
 {
     uint64_t tail = atomic_load(&q->control.tail);
+    if (commit_readable(q))
+        return QUPLOG_CLOSED;
     return q->read_only ? QUPLOG_READ_ONLY : commit_sync(q, lsn < tail ? lsn : tail);
 }
 

@@ -47,7 +47,7 @@ static void fill_info(quplog *q, uint64_t id, const struct job *job, quplog_job_
 
 int quplog_info(quplog *q, uint64_t id, quplog_job_info *out)
 {
-    if (atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     view(q);
     const struct job *job = jobs_get(&q->table.jobs, id);
@@ -159,17 +159,18 @@ static int load(quplog *q, uint64_t id, struct loaded *loaded)
 
 int quplog_load(quplog *q, uint64_t id, quplog_job **out)
 {
-    if (atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     struct loaded *loaded = calloc(1, sizeof *loaded);
     if (!loaded)
         return QUPLOG_NO_MEMORY;
     int status = load(q, id, loaded);
-    if (status)
-        quplog_job_free(&loaded->job);
-    else
+    if (status == QUPLOG_OK) {
         *out = &loaded->job;
-    return status;
+        return QUPLOG_OK;
+    }
+    quplog_job_free(&loaded->job);
+    return commit_readable(q) ? QUPLOG_CLOSED : status; /* its files may have gone meanwhile */
 }
 
 void quplog_job_free(quplog_job *job)
@@ -231,7 +232,7 @@ int quplog_find(quplog *q, uint32_t states, const char *task, size_t task_length
                             .until_us = until_us};
     bool more = true;
     *count = 0;
-    if (atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     if (descending && after == 0)
         after = UINT64_MAX;
@@ -249,7 +250,7 @@ int quplog_counts(quplog *q, const char *queue, size_t length, uint64_t *counts)
 {
     struct span name = {(const unsigned char *)queue, length};
     memset(counts, 0, QUPLOG_STATE_COUNT * sizeof *counts);
-    if (atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     view(q);
     for (size_t i = 0; i < q->table.lane_count; i++) {
@@ -267,12 +268,12 @@ int quplog_counts(quplog *q, const char *queue, size_t length, uint64_t *counts)
 
 static int wait_word(quplog *q, struct control_word *word, uint32_t seen, int64_t deadline_us)
 {
-    if (atomic_load(&q->control.closed) || atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1);
     if (status == -EINTR)
         return QUPLOG_INTERRUPTED;
-    return status == -ETIMEDOUT ? QUPLOG_TIMEOUT : QUPLOG_OK;
+    return status == -ETIMEDOUT ? QUPLOG_TIMEOUT : commit_readable(q);
 }
 
 int quplog_wait_job(quplog *q, uint64_t id, int64_t deadline_us)
@@ -292,8 +293,8 @@ int quplog_wait_job(quplog *q, uint64_t id, int64_t deadline_us)
 
 int quplog_wait_finished(quplog *q, uint32_t *seen, int64_t deadline_us)
 {
-    int status = QUPLOG_OK;
-    if (control_read(&q->control.finished) == *seen)
+    int status = commit_readable(q);
+    if (status == QUPLOG_OK && control_read(&q->control.finished) == *seen)
         status = wait_word(q, &q->control.finished, *seen, deadline_us);
     *seen = control_read(&q->control.finished);
     return status;
@@ -377,6 +378,8 @@ int quplog_pause(quplog *q, const char *queue, size_t length, bool paused)
 int quplog_paused(quplog *q, const char *queue, size_t length, bool *paused)
 {
     struct span name = {(const unsigned char *)queue, length};
+    if (commit_readable(q))
+        return QUPLOG_CLOSED;
     view(q);
     const struct queue_state *known = table_find_queue(&q->table, name);
     *paused = known && known->paused;
@@ -434,7 +437,7 @@ static int fill_schedule(quplog *q, const struct table_schedule *s, quplog_sched
 int quplog_schedules(quplog *q, bool due_only, quplog_schedule **out, size_t *count)
 {
     struct table_schedule *copies;
-    if (atomic_load(&q->abandoned))
+    if (commit_readable(q))
         return QUPLOG_CLOSED;
     int status = copy_schedules(q, due_only, &copies, count);
     if (status)
@@ -449,9 +452,10 @@ int quplog_schedules(quplog *q, bool due_only, quplog_schedule **out, size_t *co
     for (size_t i = 0; status == QUPLOG_OK && i < *count; i++)
         status = fill_schedule(q, &copies[i], &(*out)[i], &text);
     free(copies);
-    if (status)
-        free(*out);
-    return status;
+    if (status == QUPLOG_OK)
+        return QUPLOG_OK;
+    free(*out);
+    return commit_readable(q) ? QUPLOG_CLOSED : status; /* its files may have gone meanwhile */
 }
 
 void quplog_schedules_free(quplog_schedule *schedules)
