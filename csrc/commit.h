@@ -73,7 +73,7 @@ int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t 
 int commit_witness(quplog *q, bool closing);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(quplog *q, uint64_t lsn);
-/* With the append lock held: move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. */
+/* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. `append` is held. */
 int commit_due(quplog *q);
 /* Some job became claimable: wake up to `count` workers. */
 void commit_wake_workers(quplog *q, int count);
