@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from quplog._quplog import ffi, lib
 from quplog.errors import (
@@ -187,7 +187,8 @@ _ENDINGS = {n: name.lower() for n, name in _enum_names("quplog_ending", "QUPLOG_
 
 
 def _bytes(view: Any) -> bytes:
-    return bytes(ffi.unpack(view.data, view.length)) if view.length else b""
+    length = view.length
+    return cast("bytes", ffi.unpack(view.data, length)) if length else b""
 
 
 def _text(view: Any) -> str:
@@ -232,7 +233,9 @@ def _open_error(status: int, path: str, report: Report) -> Exception:
     return _error(status, path)
 
 
-_put = lib.quplog_put  # the one call that is worth saving a look-up
+# The two calls that are worth saving a look-up.
+_put = lib.quplog_put
+_work = lib.quplog_work
 
 
 # ---- the store ----------------------------------------------------------------------------------
@@ -633,7 +636,10 @@ class LogSeat:
         self._tasks = tasks
         self._name = name
         self._claim = lib.quplog_worker_claim(worker)
+        self._payload = self._claim.payload  # a view, which shows what the claim has now
         self._flags = flags
+        self._flags_to_claim = flags | int(lib.QUPLOG_CLAIM_NEXT)
+        self._flags_to_wait = self._flags_to_claim | int(lib.QUPLOG_WAIT)
         self._closing = threading.Lock()
 
     def work(
@@ -648,15 +654,15 @@ class LogSeat:
         """Write the outcome of the present claim and claim the next job, in one step."""
         flags = self._flags
         if claim:
-            flags |= lib.QUPLOG_CLAIM_NEXT | (lib.QUPLOG_WAIT if wait else 0)
+            flags = self._flags_to_wait if wait else self._flags_to_claim
         worker = self._worker
-        status = lib.quplog_work(worker, outcome, due_us, data, len(data), flags)
+        status = _work(worker, outcome, due_us, data, len(data), flags)
         written = self._claim.finish_status if outcome else 0
         while status == lib.QUPLOG_INTERRUPTED:
-            status = lib.quplog_work(worker, Outcome.NONE, 0, b"", 0, flags)
+            status = _work(worker, Outcome.NONE, 0, b"", 0, flags)
         if written:
             raise _error(written)
-        if status == lib.QUPLOG_OK:
+        if status == 0:
             return self._read_claim() if claim else None
         if status in (lib.QUPLOG_EMPTY, lib.QUPLOG_STOPPED):
             return None
@@ -682,7 +688,7 @@ class LogSeat:
             claim.token,
             self._tasks[claim.task],
             self._name(claim.queue),
-            _bytes(claim.payload),
+            _bytes(self._payload),
             claim.attempt,
             claim.retries,
             claim.created_us,

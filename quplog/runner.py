@@ -38,6 +38,9 @@ class Finish(NamedTuple):
 
 
 NOTHING = Finish(Outcome.NONE)
+_SUCCEEDED = Outcome.SUCCEEDED  # an Enum's member costs more to look up than many a job
+_DONE = Finish(_SUCCEEDED)
+"""Most jobs return nothing."""
 
 
 class RunnerStore(Protocol):
@@ -142,8 +145,10 @@ class Runner:
         return self._loop.run(coroutine, context=copy_context())
 
     def _returned(self, claim: Claim, value: object) -> Finish:
+        if value is None:
+            return _DONE
         try:
-            return Finish(Outcome.SUCCEEDED, encode_result(value, self._types))
+            return Finish(_SUCCEEDED, encode_result(value, self._types))
         except PayloadError as error:  # it ran: to run it again would not change what it returns
             return self._give_up(claim, error)
 
