@@ -326,7 +326,7 @@ static int open_quarantine(struct log *log)
     const struct io *io = log->io;
     int status = io->mkdir(io->world, log->dir, "quarantine");
     if (status && status != -EEXIST)
-        return status == -ENOSPC ? QUPLOG_FULL : status;
+        return status;
     return io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
 }
 
@@ -340,7 +340,7 @@ static int quarantine(struct log *log, struct chain *chain, bool torn)
     char name[SEGMENT_NAME];
     int into = open_quarantine(log);
     if (into < 0)
-        return into;
+        return into == -ENOSPC ? QUPLOG_FULL : into;
     int status = torn ? segment_used(&chain->cursor, offset, &used) : QUPLOG_OK;
     if (status == QUPLOG_OK && torn && used > offset) {
         snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);

@@ -360,6 +360,22 @@ TEST(a_log_that_stops_in_its_past_cannot_be_opened_for_writing)
     CHECK(!lab_exists(test_directory(), "log"));
 }
 
+TEST(a_descriptor_is_never_mistaken_for_a_status)
+{
+    int held[24];
+    quplog_report report;
+    lab_close(lab_open(NULL, lab_path("log")));
+    for (int i = 0; i < 24; i++) { /* the directory's is one higher each time */
+        quplog *q;
+        CHECK_EQUAL(lab_try(NULL, lab_path("log"), &q, &report), QUPLOG_OK);
+        lab_close(q);
+        held[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        REQUIRE(held[i] >= 0);
+    }
+    for (int i = 0; i < 24; i++)
+        close(held[i]);
+}
+
 TEST(a_second_owner_is_locked_out_and_told_who_has_it)
 {
     struct faulty *one = faulty_new(), *two = faulty_new();
@@ -394,6 +410,7 @@ int main(int argc, char **argv)
         LISTED(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room),
         LISTED(a_half_written_frame_never_shows_behind_a_shorter_one),
         LISTED(a_log_that_stops_in_its_past_cannot_be_opened_for_writing),
+        LISTED(a_descriptor_is_never_mistaken_for_a_status),
         LISTED(a_second_owner_is_locked_out_and_told_who_has_it),
     };
     return RUN(tests, argc, argv);
