@@ -256,6 +256,7 @@ class LogStore:
         self._id_cells: list[Any] = []
         self._names: dict[int, str] = {}
         self._tasks: dict[int, str] = {}
+        self._serving = threading.Lock()
         _open_stores.add(self)
 
     @classmethod
@@ -372,10 +373,11 @@ class LogStore:
         """Claim jobs of these tasks (more may be added later) from these queues (None: all)."""
         log = self._open_log()
         number = ffi.new("uint32_t *")
-        for task in tasks:
-            name = task.encode()
-            _check(lib.quplog_register(log, name, len(name), number), task)
-            self._tasks[number[0]] = task
+        with self._serving:
+            for task in tasks:
+                name = task.encode()
+                _check(lib.quplog_register(log, name, len(name), number), task)
+                self._tasks[number[0]] = task
         names = _prefixed(queues or ())
         _check(lib.quplog_serve(log, names, len(names)))
 
@@ -385,7 +387,7 @@ class LogStore:
         out = ffi.new("quplog_worker **")
         _check(lib.quplog_worker_new(log, out))
         worker = ffi.gc(out[0], lib.quplog_worker_free)
-        return LogSeat(log, worker, self._work_flags, self._tasks, self._name)
+        return LogSeat(log, worker, self._work_flags, self._task, self._name)
 
     def start(self) -> None:
         """Begin to claim, or begin again."""
@@ -580,6 +582,14 @@ class LogStore:
             raise _error(lib.QUPLOG_CLOSED)
         return log
 
+    def _task(self, number: int) -> str:
+        """The task that quplog_register() gave this number."""
+        task = self._tasks.get(number)
+        if task is None:  # a worker may claim its first job while serve() has just registered it
+            with self._serving:
+                task = self._tasks[number]
+        return task
+
     def _name(self, number: int) -> str:
         name = self._names.get(number)
         if name is None:
@@ -628,12 +638,12 @@ class LogSeat:
         log: Any,
         worker: Any,
         flags: int,
-        tasks: Mapping[int, str],
+        task: Callable[[int], str],
         name: Callable[[int], str],
     ) -> None:
         self._worker = worker
         self._log = log  # which has to live longer than the worker
-        self._tasks = tasks
+        self._task = task
         self._name = name
         self._claim = lib.quplog_worker_claim(worker)
         self._payload = self._claim.payload  # a view, which shows what the claim has now
@@ -686,7 +696,7 @@ class LogSeat:
         return Claim(
             claim.id,
             claim.token,
-            self._tasks[claim.task],
+            self._task(claim.task),
             self._name(claim.queue),
             _bytes(self._payload),
             claim.attempt,
