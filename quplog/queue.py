@@ -336,8 +336,9 @@ class JobQueue:
             elif pool is not None:
                 pool.hurry()
 
+        while not self._alarms.empty():  # of a pool that has been stopped since
+            self._alarms.get()
         with _signal_handlers(on_signal):
-            self._alarms = SimpleQueue()
             self.start(workers=workers, queues=queues)
             failure = self._alarms.get()
             self.stop(grace)
