@@ -336,7 +336,7 @@ class JobQueue:
             elif pool is not None:
                 pool.hurry()
 
-        while not self._alarms.empty():  # of a pool that has been stopped since
+        while self._pool is None and not self._alarms.empty():  # of one that has been stopped
             self._alarms.get()
         with _signal_handlers(on_signal):
             self.start(workers=workers, queues=queues)
