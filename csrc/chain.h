@@ -2,13 +2,13 @@
  *
  * chain_open() lists the segments and finds those that form the log: from the newest one back, each
  * is the one that holds its successor's prev_end. Between prev_end and the successor's base lie
- * bytes that an earlier recovery gave up: they are never looked at again. chain_next() gives the valid
- * frames in order. When it has come to the end, chain_judge() says what the end is:
+ * bytes that an earlier recovery gave up: they are never looked at again. chain_next() gives the
+ * valid frames in order. When it has come to the end, chain_judge() says what the end is:
  *
  *   Let X be where the next frame would begin, and D the largest synced_lsn in any valid frame or
  *   segment header, those behind X included. If nothing but zeros and no segment follow X, the
- *   log ends cleanly there. Else, if X >= D, what stands at X is torn: it was never known to be durable,
- *   so nobody was told that it is. If X < D, acknowledged bytes are damaged: corrupt.
+ *   log ends cleanly there. Else, if X >= D, what stands at X is torn: it was never known to be
+ *   durable, so nobody was told that it is. If X < D, acknowledged bytes are damaged: corrupt.
  *
  * Nothing here writes. Used by recovery and by the tools that read a log beside its owner: since
  * the owner may be appending, chain_recheck() looks at X once more before it is called corrupt.

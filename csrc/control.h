@@ -40,12 +40,13 @@ static inline uint32_t control_read(struct control_word *word)
     return atomic_load_explicit(&word->value, memory_order_acquire);
 }
 
-/* Sleep while the word has the value `seen`. 0, -ETIMEDOUT or -EINTR. deadline_us < 0: no limit. */
+/* Sleep while the word has the value `seen`. 0, -ETIMEDOUT or -EINTR. deadline_us < 0: no limit;
+ * else on the wall clock, or with IO_FUTEX_MONOTONIC on the monotonic one. */
 static inline int control_sleep(const struct io *io, struct control_word *word, uint32_t seen,
-                                int64_t deadline_us)
+                                int64_t deadline_us, int clock)
 {
     atomic_fetch_add(&word->sleepers, 1);
-    int status = io->futex_wait(io->world, (uint32_t *)&word->value, seen, deadline_us, false);
+    int status = io->futex_wait(io->world, (uint32_t *)&word->value, seen, deadline_us, clock);
     atomic_fetch_sub(&word->sleepers, 1);
     return status;
 }

@@ -262,7 +262,7 @@ enum { FUTEX_CALL = SYS_futex };
 #endif
 
 static int system_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
-                             bool shared)
+                             int flags)
 {
     (void)w;
     /* A wait without a deadline would be resumed behind our back after a handler with SA_RESTART;
@@ -273,7 +273,8 @@ static int system_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t
         .seconds = deadline_us / SECOND_US,
         .nanoseconds = deadline_us % SECOND_US * 1000,
     };
-    int how = FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME | (shared ? 0 : FUTEX_PRIVATE_FLAG);
+    int how = FUTEX_WAIT_BITSET | (flags & IO_FUTEX_MONOTONIC ? 0 : FUTEX_CLOCK_REALTIME) |
+              (flags & IO_FUTEX_SHARED ? 0 : FUTEX_PRIVATE_FLAG);
     long status = syscall(FUTEX_CALL, word, how, expected, &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
     return status == 0 || errno == EAGAIN ? 0 : -errno;
 }

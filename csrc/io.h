@@ -49,6 +49,10 @@ enum io_open_flags {
 
 enum io_lock_mode { IO_UNLOCK = 0, IO_SHARED = 1, IO_EXCLUSIVE_LOCK = 2 };
 
+/* A due time is a time of the wall clock, and a step of that clock is to be honoured; an interval
+ * is measured by the other, so that a step does not stretch it. */
+enum io_futex_flags { IO_FUTEX_SHARED = 1, IO_FUTEX_MONOTONIC = 2 };
+
 struct io {
     void *world;
 
@@ -71,15 +75,14 @@ struct io {
           -EAGAIN if somebody else holds it -- */
     int (*lock)(void *w, int fd, uint64_t byte, int mode);
 
-    /* -- futexes: private to the process unless `shared`.
-          wait: 0 woken or *word != expected, -ETIMEDOUT, -EINTR. deadline_us is wall-clock time,
-          so that a step of the clock is honoured; < 0: no limit -- */
-    int (*futex_wait)(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, bool shared);
+    /* -- futexes, private to the process and on the wall clock unless `flags` say otherwise.
+          wait: 0 woken or *word != expected, -ETIMEDOUT, -EINTR. deadline_us < 0: no limit -- */
+    int (*futex_wait)(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags);
     int (*futex_wake)(void *w, uint32_t *word, int count, bool shared);
 
     /* -- time, chance, identity -- */
     int64_t (*now_us)(void *w);       /* wall clock since 1970 */
-    int64_t (*monotonic_us)(void *w); /* for measuring waits */
+    int64_t (*monotonic_us)(void *w); /* for intervals */
     int (*random)(void *w, void *buffer, size_t length);
     void (*boot_id)(void *w, unsigned char out[16]); /* one value per boot of the kernel */
     uint32_t (*process_id)(void *w);

@@ -38,10 +38,10 @@ static void flusher(void *context)
     while (!atomic_load(&q->control.closed) && !control_poisoned(&q->control)) {
         uint32_t seen = control_read(&q->control.flush);
         bool work = atomic_load(&q->unflushed) != 0;
-        int64_t deadline = work ? commit_now(q) + q->flush_interval_us : -1;
+        int64_t deadline = work ? io->monotonic_us(io->world) + q->flush_interval_us : -1;
         if (atomic_load(&q->control.closed))
             break;
-        int woken = control_sleep(io, &q->control.flush, seen, deadline);
+        int woken = control_sleep(io, &q->control.flush, seen, deadline, IO_FUTEX_MONOTONIC);
         if (work && woken == -ETIMEDOUT)
             (void)keep_flush(q); /* a failed sync is told to all by the poison; a full disk is
                                     told by the next append, and the witness can wait */
@@ -224,7 +224,7 @@ int quplog_keep(quplog *q)
         sooner(&next, look_again(q));
         if (next != KEEP_NEVER)
             atomic_store(&q->helper_until, next);
-        if (control_sleep(q->io, &q->control.attention, seen, next) == -EINTR)
+        if (control_sleep(q->io, &q->control.attention, seen, next, 0) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }
 }

@@ -37,7 +37,8 @@ static int try_lock(struct lock_file *lock, enum lock_byte byte, int mode)
 static int pause_for(const struct io *io, int64_t us)
 {
     uint32_t word = 0;
-    int status = io->futex_wait(io->world, &word, 0, io->now_us(io->world) + us, false);
+    int status = io->futex_wait(io->world, &word, 0, io->monotonic_us(io->world) + us,
+                                IO_FUTEX_MONOTONIC);
     return status == -EINTR ? status : 0;
 }
 

@@ -421,6 +421,8 @@ static int take_over(struct log *log, struct chain *chain, struct log_opening *o
     int status = io->list(io->world, log->dir, drop_temporary, log);
     if (status == QUPLOG_OK && opening->poisoned)
         status = write_again(log, chain);
+    if (opening->poisoned && status < 0)
+        status = QUPLOG_FAILED; /* the device still fails */
     opening->torn = end == CHAIN_TORN;
     if (status == QUPLOG_OK && (opening->torn || any_superseded(chain)))
         status = quarantine(log, chain, opening->torn);
@@ -434,10 +436,9 @@ static int take_over(struct log *log, struct chain *chain, struct log_opening *o
     return status;
 }
 
-static int create_log(struct log *log, struct log_opening *opening)
+static int create_log(struct log *log)
 {
     const struct io *io = log->io;
-    opening->created = true;
     int status = io->random(io->world, log->log_id, sizeof log->log_id);
     if (status == 0)
         status = io->list(io->world, log->dir, drop_temporary, log);
@@ -461,7 +462,7 @@ int log_open(struct log *log, const struct io *io, struct control *control, int 
     enum chain_end end = CHAIN_CLEAN;
     int status = chain_open(&chain, io, dir);
     if (status == QUPLOG_OK && chain.count == 0) {
-        status = opening->read_only ? QUPLOG_NOT_A_LOG : create_log(log, opening);
+        status = opening->read_only ? QUPLOG_NOT_A_LOG : create_log(log);
     } else if (status == QUPLOG_OK) {
         status = replay(&chain, opening, &end);
         if (status == QUPLOG_OK)
@@ -497,7 +498,8 @@ void log_close(struct log *log)
         io->mutex_unlock(io->world, &log->files);
         if (busy) { /* a read or a sync is under way: it ends by itself */
             uint32_t never = 0;
-            io->futex_wait(io->world, &never, 0, io->now_us(io->world) + 1000, false);
+            io->futex_wait(io->world, &never, 0, io->monotonic_us(io->world) + 1000,
+                           IO_FUTEX_MONOTONIC);
         }
     }
 }

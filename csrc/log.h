@@ -4,10 +4,10 @@
  * append lock); reads and flushes may come from any thread at any time.
  *
  * One append: room for the frame is zeroed ahead if need be (here a full disk shows, before
- * anything is promised), the frame is written into zeros with one call, then `tail` is published. A segment
- * that is full is followed by a new one that begins where it ends; the next sync owes both files
- * and the directory. A write that fails half-way leaves the tail where it was, and its bytes are
- * zeroed before the next append.
+ * anything is promised), the frame is written into zeros with one call, then `tail` is published. A
+ * segment that is full is followed by a new one that begins where it ends; the next sync owes both
+ * files and the directory. A write that fails half-way leaves the tail where it was, and its bytes
+ * are zeroed before the next append.
  */
 #ifndef QUPLOG_LOG_H
 #define QUPLOG_LOG_H
@@ -59,7 +59,6 @@ struct log_opening {
     log_visit visit; /* called for every valid frame, in order; not QUPLOG_OK stops */
     void *context;
     /* out */
-    bool created;
     bool closing; /* the last owner closed it cleanly */
     bool torn;
 };

@@ -292,12 +292,12 @@ int op_copy_add_error(struct buffer *errors, uint64_t lsn, struct span error)
     return QUPLOG_OK;
 }
 
-/* ---- OPEN:  8 epoch  16 boot_id 16 B  32 ending u8 ---- */
+/* ---- OPEN:  8 epoch  16 boot_id 16 B  32 ending u8  33 flags u8 (1: lost) ---- */
 
-enum { OPEN_FIXED = 40 };
+enum { OPEN_FIXED = 40, OPEN_LOST = 1 };
 
 int op_encode_open(struct buffer *b, uint64_t epoch, const unsigned char boot_id[16],
-                   enum quplog_ending ending)
+                   enum quplog_ending ending, bool lost)
 {
     unsigned char *p = op_begin(b, QUPLOG_OP_OPEN, OPEN_FIXED);
     if (!p)
@@ -305,6 +305,7 @@ int op_encode_open(struct buffer *b, uint64_t epoch, const unsigned char boot_id
     put_u64(p + 8, epoch);
     memcpy(p + 16, boot_id, 16);
     p[32] = (unsigned char)ending;
+    p[33] = lost ? OPEN_LOST : 0;
     return QUPLOG_OK;
 }
 
@@ -313,6 +314,7 @@ static enum op_verdict decode_open(const unsigned char *p, struct op *op)
     op->as.open.epoch = get_u64(p + 8);
     memcpy(op->as.open.boot_id, p + 16, 16);
     op->as.open.ending = p[32];
+    op->as.open.lost = p[33] & OPEN_LOST;
     return p[32] <= QUPLOG_REBOOT ? OP_VALID : OP_MALFORMED;
 }
 

@@ -109,7 +109,7 @@ struct op {
     uint8_t type;
     uint32_t length; /* unpadded */
     union {
-        struct { uint64_t epoch; unsigned char boot_id[16]; uint8_t ending; } open;
+        struct { uint64_t epoch; unsigned char boot_id[16]; uint8_t ending; bool lost; } open;
         struct op_worker worker;
         struct op_put put;
         struct { uint64_t id; uint32_t generation; uint16_t slot; } claim;
@@ -143,7 +143,7 @@ int op_add_field(struct buffer *fields, enum op_field_tag tag, struct span value
 int op_encode_put(struct buffer *b, const struct op_put *put);
 int op_encode_copy(struct buffer *b, const struct op_copy *copy);
 int op_encode_open(struct buffer *b, uint64_t epoch, const unsigned char boot_id[16],
-                   enum quplog_ending ending);
+                   enum quplog_ending ending, bool lost);
 int op_encode_worker(struct buffer *b, const struct op_worker *worker);
 int op_encode_claim(struct buffer *b, uint64_t id, uint16_t slot, uint32_t generation);
 int op_encode_finish(struct buffer *b, const struct op_finish *finish);

@@ -35,6 +35,7 @@ static int sync_parent(const struct io *io, const char *path)
     return status;
 }
 
+/* Its descriptor, or -errno. */
 static int open_directory(const struct io *io, const char *path, bool create)
 {
     int fd = io->open(io->world, IO_CWD, path, IO_DIRECTORY);
@@ -42,7 +43,7 @@ static int open_directory(const struct io *io, const char *path, bool create)
         return fd;
     int status = io->mkdir(io->world, IO_CWD, path);
     if (status && status != -EEXIST)
-        return status == -ENOSPC ? QUPLOG_FULL : status;
+        return status;
     status = sync_parent(io, path);
     return status ? status : io->open(io->world, IO_CWD, path, IO_DIRECTORY);
 }
@@ -127,7 +128,7 @@ static int take_lock(quplog *q, const quplog_options *options, quplog_report *re
     }
     if (status == 0)
         write_owner(q);
-    return status;
+    return status == -EINTR ? QUPLOG_INTERRUPTED : status;
 }
 
 /* ---- recovery ---- */
@@ -143,7 +144,7 @@ static int apply_recovered(void *context, const struct frame *frame, uint64_t ls
 
 static enum quplog_ending judge_ending(const quplog *q, const struct log_opening *opening)
 {
-    if (opening->created)
+    if (q->table.epoch == 0) /* its maker may have been killed before it had said so */
         return QUPLOG_NEW;
     if (memcmp(q->table.boot_id, q->log.boot_id, sizeof q->table.boot_id) != 0)
         return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_REBOOT;
@@ -187,10 +188,11 @@ static int apply_settings(quplog *q, const quplog_options *options)
     return status;
 }
 
-static int append_open(quplog *q, enum quplog_ending ending)
+/* `lost`: something that was appended, but not known to be durable, may be gone. */
+static int append_open(quplog *q, enum quplog_ending ending, bool lost)
 {
     struct buffer ops = {0};
-    int status = op_encode_open(&ops, q->table.epoch + 1, q->log.boot_id, ending);
+    int status = op_encode_open(&ops, q->table.epoch + 1, q->log.boot_id, ending, lost);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);
@@ -231,7 +233,7 @@ static int recover(quplog *q, const quplog_options *options, bool poisoned, qupl
         return QUPLOG_OK;
     status = poisoned ? sync_heal(&q->sync) : QUPLOG_OK;
     if (status == QUPLOG_OK)
-        status = append_open(q, ending);
+        status = append_open(q, ending, ending == QUPLOG_REBOOT || opening.torn || poisoned);
     return status ? status : apply_settings(q, options);
 }
 
@@ -351,8 +353,8 @@ int open_with(const struct io *io, const char *path, const quplog_options *optio
     if (status)
         return status;
     int dir = open_directory(io, path, !options->read_only);
-    if (dir < 0 || dir == QUPLOG_FULL)
-        return dir;
+    if (dir < 0)
+        return dir == -ENOSPC ? QUPLOG_FULL : dir;
     status = io->stat(io->world, dir, &stat);
     if (status) {
         io->close(io->world, dir);

@@ -270,7 +270,8 @@ static int wait_word(quplog *q, struct control_word *word, uint32_t seen, int64_
 {
     if (commit_readable(q))
         return QUPLOG_CLOSED;
-    int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1);
+    int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1,
+                               IO_FUTEX_MONOTONIC);
     if (status == -EINTR)
         return QUPLOG_INTERRUPTED;
     return status == -ETIMEDOUT ? QUPLOG_TIMEOUT : commit_readable(q);

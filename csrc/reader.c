@@ -1,8 +1,8 @@
 /* reader.c: the log's ops one by one, for people and tools: `log`, `show`, `verify`.
  *
  * It reads what is on the disk, takes no lock and keeps no table. Beside a live owner its end is
- * the live tail; a frame that was half written when it was read is looked at again before it is called
- * damaged.
+ * the live tail; a frame that was half written when it was read is looked at again before it is
+ * called damaged.
  */
 #include <errno.h>
 

@@ -46,6 +46,8 @@ bool segment_parse_name(const char *name, uint64_t *base)
             return false;
     }
     *base = value;
+    if (value >= SEGMENT_BASE_END)
+        return false; /* no writer comes so far: a sum with it could overflow */
     return strcmp(name + NAME_DIGITS, ".log") == 0;
 }
 

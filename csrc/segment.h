@@ -40,6 +40,9 @@ struct segment {
 
 enum segment_verdict { SEGMENT_VALID, SEGMENT_BROKEN, SEGMENT_UNSUPPORTED };
 
+/* LSNs stay below 2^56. */
+#define SEGMENT_BASE_END ((uint64_t)1 << 56)
+
 void segment_name(uint64_t base, char out[SEGMENT_NAME]);
 bool segment_parse_name(const char *name, uint64_t *base);
 bool segment_is_temporary(const char *name);

@@ -96,7 +96,8 @@ static int follow(struct sync *sync, uint64_t lsn, int64_t slice_us)
     uint32_t seen = control_read(&sync->control->durable);
     if (synced_now(sync) >= lsn || control_poisoned(sync->control))
         return 0;
-    return control_sleep(io, &sync->control->durable, seen, io->now_us(io->world) + slice_us);
+    return control_sleep(io, &sync->control->durable, seen,
+                         io->monotonic_us(io->world) + slice_us, IO_FUTEX_MONOTONIC);
 }
 
 int sync_to(struct sync *sync, uint64_t lsn)

@@ -498,8 +498,8 @@ static void apply_open(struct change *c, const struct op *op)
     struct table *table = c->table;
     table->epoch = op->as.open.epoch;
     memcpy(table->boot_id, op->as.open.boot_id, sizeof table->boot_id);
-    /* After a power cut, ids that were given out unsynced may be lost: never give them again. */
-    if (op->as.open.ending == QUPLOG_REBOOT)
+    /* Ids that were given out unsynced may be lost: never give them again. */
+    if (op->as.open.lost)
         table->next_id = ((table->next_id >> 32) + 1) << 32 | 1U;
     for (size_t i = table->run_count; i > 0; i--) {
         uint64_t id = i <= table->run_count ? table->runs[i - 1].id : 0;

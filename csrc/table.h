@@ -8,8 +8,8 @@
  * Jobs that are ready stand in lanes, one for each (queue, task), ordered by priority (higher
  * first), then by when they became ready (the LSN of that op; a job that comes back because its run
  * was interrupted keeps its place). Jobs that are due later stand in one heap by due time until a
- * DUE op says which have come due. Finished jobs stand in two heaps by the LSN that finished them, for
- * FORGET.
+ * DUE op says which have come due. Finished jobs stand in two heaps by the LSN that finished them,
+ * for FORGET.
  *
  * Not synchronised: the owner holds the table mutex while it reads or applies.
  */

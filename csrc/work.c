@@ -1,9 +1,9 @@
 /* work.c: the verbs of a worker: finish the last job and claim the next, in one frame.
  *
  * The claim is recorded in the worker before the append lock is given back, so that a claim is
- * never held by nobody: the worker's next call ends it, or its close, or the pool from another thread.
- * A finish names the claim by its LSN; if the table knows another run of the job by now, the finish
- * is refused (QUPLOG_STALE) and nothing is written.
+ * never held by nobody: the worker's next call ends it, or its close, or the pool from another
+ * thread. A finish names the claim by its LSN; if the table knows another run of the job by now,
+ * the finish is refused (QUPLOG_STALE) and nothing is written.
  */
 #include "work.h"
 
@@ -407,7 +407,7 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
             continue; /* what was given back can be claimed now, by whoever gave it back too */
         if (status != QUPLOG_EMPTY || !(flags & QUPLOG_WAIT) || !(flags & QUPLOG_CLAIM_NEXT))
             return status;
-        if (control_sleep(q->io, &q->control.work, seen, -1) == -EINTR)
+        if (control_sleep(q->io, &q->control.work, seen, -1, 0) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }
 }

@@ -70,6 +70,16 @@ def to_us(value: timedelta | float, option: str) -> int:
     return length
 
 
+def monotonic_us() -> int:
+    """The time on the clock that no one sets: for measuring, and for the deadlines of waits."""
+    return time.monotonic_ns() // 1000
+
+
+def deadline_after(timeout: timedelta | float, option: str) -> int:
+    """When a wait of this length ends, on the monotonic clock. Errors as for `to_us`."""
+    return monotonic_us() + to_us(timeout, option)
+
+
 def datetime_us(value: datetime, option: str) -> int:
     """Turn an aware datetime into microseconds since 1970-01-01 UTC.
 

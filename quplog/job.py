@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar, cast
 
-from quplog.clock import from_us, to_us
+from quplog.clock import deadline_after, from_us
 from quplog.codec import Types, decode_error, decode_result
 from quplog.errors import JobCancelled, JobFailed, JobNotFound
 from quplog.states import JobState
@@ -201,7 +201,7 @@ class Job(Generic[R]):
         job's own traceback), JobCancelled, JobNotFound if it was forgotten, and TimeoutError.
         """
         store = self._link.store
-        deadline_us = 0 if timeout is None else store.now_us() + to_us(timeout, "timeout")
+        deadline_us = 0 if timeout is None else deadline_after(timeout, "timeout")
         if not store.wait_job(self.id, deadline_us):
             message = f"job {self.id} ({self.task}) is not finished after {timeout} s"
             raise TimeoutError(message)

@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Self, TypeVar, Unpack, cast, overload
 
-from quplog.clock import SECOND_US, datetime_us, to_us
+from quplog.clock import SECOND_US, datetime_us, deadline_after, monotonic_us, to_us
 from quplog.codec import Types, encode_object
 from quplog.errors import UnknownTask
 from quplog.intake import Intake
@@ -355,16 +355,16 @@ class JobQueue:
         if runs_job_of(store):
             message = "drain() inside of a job would wait for that job itself"
             raise RuntimeError(message)
-        deadline_us = 0 if timeout is None else store.now_us() + to_us(timeout, "timeout")
+        deadline_us = 0 if timeout is None else deadline_after(timeout, "timeout")
         while True:
             ran = self._run_ready(deadline_us) if self._pool is None else 0
-            now_us = store.now_us()
+            now_us = monotonic_us()
             # Where jobs were run just now there may be more, to be run here: only look. Else wait,
             # in slices, because a stop() meanwhile leaves it to this thread to run the rest.
             until_us = now_us if ran else now_us + SECOND_US
             if store.wait_idle(min(until_us, deadline_us or until_us)):
                 return
-            if deadline_us and store.now_us() >= deadline_us:
+            if deadline_us and monotonic_us() >= deadline_us:
                 message = f"there are still jobs to run after {timeout} s"
                 raise TimeoutError(message)
 

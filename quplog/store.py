@@ -187,7 +187,7 @@ class Store(Protocol):
     def cancel(self, job_id: int, *, sync: bool) -> bool: ...
 
     def wait_job(self, job_id: int, deadline_us: int) -> bool:
-        """Wait until it is finished; False at the deadline (0: none)."""
+        """Wait until it is finished; False at the deadline (`clock.deadline_us`; 0: none)."""
 
     def wait_idle(self, deadline_us: int) -> bool:
         """Wait until nothing runs and nothing is ready that somebody here can run."""

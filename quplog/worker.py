@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from quplog.clock import monotonic_us
 from quplog.codec import Types
 from quplog.errors import LogClosed, LogFailed, LogFull, PayloadError, StaleClaim
 from quplog.runner import NOTHING, Finish, Runner, RunnerStore, refused
@@ -186,4 +187,4 @@ def run_ready(
     store.start()
     tick_due(store)
     worker = Worker(store, handlers, types)
-    return worker.work(lambda: not deadline_us or store.now_us() < deadline_us, wait=False)
+    return worker.work(lambda: not deadline_us or monotonic_us() < deadline_us, wait=False)

@@ -167,13 +167,13 @@ static int fake_lock(void *w, int fd, uint64_t byte, int mode)
     return world->refusals-- > 0 ? world->refusal : 0;
 }
 
-static int fake_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, bool shared)
+static int fake_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags)
 {
     struct world *world = w;
-    (void)shared;
+    REQUIRE(flags == IO_FUTEX_MONOTONIC);
     REQUIRE(*word == expected);
     REQUIRE(world->sleeps < 32);
-    int64_t us = deadline_us - world->now_us;
+    int64_t us = deadline_us - world->monotonic_us;
     world->slept_us[world->sleeps] = us;
     world->now_us += us + world->wall_step_us;
     world->monotonic_us += us;

@@ -174,12 +174,13 @@ TEST(a_copy_comes_back_with_its_errors_in_order)
 TEST(an_open_and_a_worker_come_back)
 {
     struct buffer b = {0};
-    REQUIRE(op_encode_open(&b, UINT64_MAX, BOOT, QUPLOG_REBOOT) == QUPLOG_OK);
+    REQUIRE(op_encode_open(&b, UINT64_MAX, BOOT, QUPLOG_REBOOT, true) == QUPLOG_OK);
     struct op op = only_op(&b);
     CHECK_EQUAL(op.type, QUPLOG_OP_OPEN);
     CHECK_EQUAL(op.as.open.epoch, UINT64_MAX);
     CHECK_BYTES(op.as.open.boot_id, BOOT, sizeof BOOT);
     CHECK_EQUAL(op.as.open.ending, QUPLOG_REBOOT);
+    CHECK(op.as.open.lost);
     b.length = 0;
     struct op_worker worker = {.host = text("host"),
                                .tasks = text("\001a\002bc"),
@@ -535,7 +536,7 @@ static void encode_all(struct buffer *b)
     struct op_queue queue = {.name = text("queue")};
     struct op_schedule schedule = {.id = text("id"), .rule = text("rule")};
     encode_jobs(b);
-    int failed = op_encode_open(b, 1, BOOT, QUPLOG_KILL) || op_encode_worker(b, &worker)
+    int failed = op_encode_open(b, 1, BOOT, QUPLOG_KILL, false) || op_encode_worker(b, &worker)
                  || op_encode_claim(b, 1, 2, 3) || op_encode_finish(b, &finish)
                  || op_encode_retry(b, &retry) || op_encode_release(b, 1, 2, OP_RELEASE_CRASH)
                  || op_encode_cancel(b, 1)

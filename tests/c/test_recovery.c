@@ -166,6 +166,21 @@ TEST(a_torn_end_is_set_aside_and_the_log_goes_on_in_a_new_segment)
     free(before.data), free(torn.data), free(after.data);
 }
 
+TEST(ids_that_a_torn_end_may_have_taken_along_are_not_given_again)
+{
+    torn_log(lab_path("log")); /* and it is opened in the same boot */
+    CHECK_EQUAL(id_after(NULL, lab_path("log"), QUPLOG_KILL), (INT64_C(1) << 32) + 1);
+}
+
+TEST(a_kill_before_the_first_open_op_leaves_a_new_log)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_photograph(lab_path("log"), lab_path("killed"));
+    lab_close(q);
+    REQUIRE(truncate(lab_path("killed/0000000000000000.log"), SEGMENT_HEADER) == 0);
+    CHECK_EQUAL(id_after(NULL, lab_path("killed"), QUPLOG_NEW), 1);
+}
+
 TEST(a_torn_end_twice_in_a_row_and_old_bytes_never_come_back)
 {
     const char *path = lab_path("log");
@@ -682,6 +697,8 @@ int main(int argc, char **argv)
         LISTED(a_clean_close_says_so_and_a_killed_one_does_not),
         LISTED(ids_jump_after_an_unclean_end_in_another_boot_only),
         LISTED(a_torn_end_is_set_aside_and_the_log_goes_on_in_a_new_segment),
+        LISTED(ids_that_a_torn_end_may_have_taken_along_are_not_given_again),
+        LISTED(a_kill_before_the_first_open_op_leaves_a_new_log),
         LISTED(a_torn_end_twice_in_a_row_and_old_bytes_never_come_back),
         LISTED(a_kill_between_the_new_segment_and_its_first_frame_goes_on_there),
         LISTED(a_recovery_cut_at_any_step_is_repeated_with_the_same_result),

@@ -207,7 +207,7 @@ static void due(int64_t until_us, uint64_t most)
 static void open_as(uint64_t epoch, enum quplog_ending ending)
 {
     static const unsigned char boot[16] = "a boot";
-    added(op_encode_open(&w.ops, epoch, boot, ending));
+    added(op_encode_open(&w.ops, epoch, boot, ending, ending == QUPLOG_REBOOT));
     apply();
 }
 
@@ -606,6 +606,25 @@ TEST(a_frame_may_put_and_make_due_and_claim_and_finish)
     end();
 }
 
+TEST(an_open_may_cancel_more_jobs_than_its_frame_names)
+{
+    start();
+    for (int i = 0; i < 3000; i++)
+        add_put("task", "queue", 0, 0);
+    apply();
+    for (uint64_t id = 1; id <= 3000; id++)
+        added(op_encode_claim(&w.ops, id, 0, 1));
+    apply();
+    for (uint64_t id = 1; id <= 3000; id += 2)
+        added(op_encode_cancel(&w.ops, id));
+    apply();
+    worker(1, 1); /* another's: it gives back what frames before had reserved */
+    open_as(2, QUPLOG_KILL);
+    CHECK_EQUAL(w.table.succeeded.count, 1500);
+    CHECK_EQUAL(w.table.lanes[0].ready.count, 1500);
+    end();
+}
+
 /* ---- COPY ---- */
 
 static struct op_copy copy_of(uint64_t id, uint8_t to_state)
@@ -931,7 +950,9 @@ static void add_sweep(uint64_t *seed)
     put_u64(ids, 1 + random_below(seed, FUZZ_IDS));
     put_u64(ids + 8, 1 + random_below(seed, FUZZ_IDS));
     switch (random_below(seed, 4)) {
-    case 0: added(op_encode_open(&w.ops, random_below(seed, 9), boot, QUPLOG_KILL)); break;
+    case 0: added(op_encode_open(&w.ops, random_below(seed, 9), boot, QUPLOG_KILL,
+                                 random_below(seed, 2)));
+        break;
     case 1:
         added(op_encode_forget(&w.ops, random_below(seed, w.lsn), random_below(seed, w.lsn),
                                (struct span){ids, sizeof ids}));
@@ -1148,6 +1169,7 @@ int main(int argc, char **argv)
         LISTED(jobs_of_one_due_op_go_by_id),
         LISTED(due_moves_what_is_due_then_and_at_most_so_many),
         LISTED(a_frame_may_put_and_make_due_and_claim_and_finish),
+        LISTED(an_open_may_cancel_more_jobs_than_its_frame_names),
         LISTED(a_copy_replaces_and_never_adds),
         LISTED(a_copy_keeps_the_claim_and_the_place),
         LISTED(a_copy_of_an_unknown_job_makes_it_known),

@@ -67,10 +67,10 @@ TEST(waiting_ends_at_its_deadline_and_for_the_unknown_at_once)
     uint64_t id = put(q);
     quplog_worker *worker = new_worker(q);
     CHECK_EQUAL(quplog_wait_job(q, 4711, 0), QUPLOG_NOT_FOUND);
-    CHECK_EQUAL(quplog_wait_job(q, id, quplog_now(q) + 1000), QUPLOG_TIMEOUT);
+    CHECK_EQUAL(quplog_wait_job(q, id, after(q, 1000)), QUPLOG_TIMEOUT);
     CHECK_EQUAL(quplog_wait_job(q, id, 1), QUPLOG_TIMEOUT); /* long past */
-    CHECK_EQUAL(quplog_wait_idle(q, quplog_now(q) + 1000), QUPLOG_TIMEOUT);
-    CHECK_EQUAL(quplog_wait_finished(q, &seen, quplog_now(q) + 1000), QUPLOG_TIMEOUT);
+    CHECK_EQUAL(quplog_wait_idle(q, after(q, 1000)), QUPLOG_TIMEOUT);
+    CHECK_EQUAL(quplog_wait_finished(q, &seen, after(q, 1000)), QUPLOG_TIMEOUT);
     quplog_worker_free(worker);
     close_log(q);
 }
@@ -350,7 +350,7 @@ static quplog *open_keeping(int64_t succeeded_us, int64_t failed_us)
 static void await_forgotten(quplog *q, int state)
 {
     int64_t end = guard(q);
-    while (count(q, state) && quplog_now(q) < end)
+    while (count(q, state) && after(q, 0) < end)
         usleep(1000);
     CHECK_EQUAL(count(q, state), 0);
 }

@@ -126,16 +126,22 @@ static inline void run_one(quplog_worker *worker, int outcome, const char *data)
 
 /* ---- threads ---- */
 
+/* A time on the clock of the deadlines. */
+static inline int64_t after(quplog *q, int64_t us)
+{
+    return q->io->monotonic_us(q->io->world) + us;
+}
+
 static inline int64_t guard(quplog *q)
 {
-    return quplog_now(q) + GUARD_US;
+    return after(q, GUARD_US);
 }
 
 /* Until somebody sleeps on `word`: what comes next finds that thread waiting. */
 static inline void await_sleepers(quplog *q, struct control_word *word, uint32_t sleepers)
 {
     int64_t end = guard(q);
-    while (atomic_load(&word->sleepers) < sleepers && quplog_now(q) < end)
+    while (atomic_load(&word->sleepers) < sleepers && after(q, 0) < end)
         sched_yield();
     CHECK(atomic_load(&word->sleepers) >= sleepers);
 }
