@@ -137,38 +137,51 @@ class Seat(Protocol):
         None: there is nothing to claim (not waiting), or the store is stopping. Raises StaleClaim
         if another run has taken the job over; then nothing was claimed either.
         """
+        ...
 
     def release(self) -> None:
         """From another thread: give the present claim back, without using an attempt."""
+        ...
 
     def close(self) -> None:
         """Leave the seat; a claim that is left goes back."""
+        ...
 
 
 class Store(Protocol):
-    """The verbs."""
+    """The verbs. Each may be called from any thread at any time."""
 
     def put(self, puts: Sequence[Put], *, sync: bool) -> range:
         """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
+        ...
 
     def sync(self) -> None:
         """Return when all that was stored before is durable."""
+        ...
 
     def serve(self, tasks: Mapping[str, object], queues: Sequence[str] | None) -> None:
         """Claim jobs of these tasks (more may be added later) from these queues (None: all)."""
+        ...
 
     def seat(self) -> Seat:
-        """A new seat for a thread that runs jobs."""
+        """Return a new seat for a thread that runs jobs."""
+        ...
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Begin to claim, or begin again after stop()."""
+        ...
 
     def stop(self) -> None:
         """Claim nothing more; waiting seats return None, `keep` returns False."""
+        ...
 
     def keep(self) -> bool:
-        """The helper's duty: returns True when a schedule is due, False when stopped."""
+        """Do the helper's duty until a schedule is due (True) or the store stops (False)."""
+        ...
 
-    def load(self, job_id: int) -> Details: ...
+    def load(self, job_id: int) -> Details:
+        """Return all that is known of one job. Raises JobNotFound."""
+        ...
 
     def find(
         self,
@@ -180,28 +193,46 @@ class Store(Protocol):
         until_us: int = 0,
         after: int = 0,
         limit: int = 100,
-    ) -> list[Record]: ...
+    ) -> list[Record]:
+        """Return the jobs that match, in order of their ids, from the one after `after` on."""
+        ...
 
-    def counts(self, queue: str | None = None) -> dict[JobState, int]: ...
+    def counts(self, queue: str | None = None) -> dict[JobState, int]:
+        """Return how many jobs are in each state, in one queue or in all."""
+        ...
 
-    def cancel(self, job_id: int, *, sync: bool) -> bool: ...
+    def cancel(self, job_id: int, *, sync: bool) -> bool:
+        """Cancel a pending job, ask a running one to stop; False if it had already finished."""
+        ...
 
     def wait_job(self, job_id: int, deadline_us: int) -> bool:
-        """Wait until it is finished; False at the deadline (`clock.deadline_us`; 0: none)."""
+        """Wait until it is finished; False at the deadline (`clock.deadline_after`; 0: none)."""
+        ...
 
     def wait_idle(self, deadline_us: int) -> bool:
         """Wait until nothing runs and nothing is ready that somebody here can run."""
+        ...
 
-    def schedules(self, *, due_only: bool = False) -> list[StoredSchedule]: ...
+    def schedules(self, *, due_only: bool = False) -> list[StoredSchedule]:
+        """Return all schedules, or those whose time has come."""
+        ...
 
     def change_schedule(self, change: ScheduleChange, puts: Sequence[Put], *, sync: bool) -> bool:
-        """The change and the jobs in one step; False (and nothing happens) if it had moved on."""
+        """Make the change and the jobs in one step; False (and nothing) if it had moved on."""
+        ...
 
-    def remove_schedule(self, schedule_id: str, *, sync: bool) -> bool: ...
+    def remove_schedule(self, schedule_id: str, *, sync: bool) -> bool:
+        """Remove a schedule; False if there is none of this id."""
+        ...
 
-    def pause(self, queue: str, *, paused: bool) -> None: ...
+    def pause(self, queue: str, *, paused: bool) -> None:
+        """Let nobody claim from the queue, or let them again."""
+        ...
 
-    def now_us(self) -> int: ...
+    def now_us(self) -> int:
+        """Return the time of the store's clock."""
+        ...
 
-    def close(self) -> None: ...
-
+    def close(self) -> None:
+        """Make everything durable and let go; later calls raise LogClosed."""
+        ...
