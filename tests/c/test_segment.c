@@ -18,17 +18,18 @@ TEST(a_name_says_the_base_and_nothing_else_is_a_segment)
         "",                      "lock",
         "0000000000000000",      "0000000000000000.log.tmp", "000000000000000.log",
         "00000000000000000.log", "000000000000000G.log",    "ABCDEFABCDEFABCD.log",
-        "0000000000000000.LOG",  "x000000000000000.log"};
+        "0000000000000000.LOG",  "x000000000000000.log",
+        "0100000000000000.log"}; /* no LSN comes so far */
     char name[SEGMENT_NAME];
     uint64_t base;
-    segment_name(0x0123456789abcdef, name);
-    CHECK_TEXT(name, "0123456789abcdef.log");
+    segment_name(0x0012ab6789abcdef, name);
+    CHECK_TEXT(name, "0012ab6789abcdef.log");
     CHECK(segment_parse_name(name, &base));
-    CHECK_EQUAL(base, 0x0123456789abcdef);
+    CHECK_EQUAL(base, 0x0012ab6789abcdef);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         CHECK(!segment_parse_name(others[i], &base));
-    CHECK(segment_is_temporary("0123456789abcdef.log.tmp"));
-    CHECK(!segment_is_temporary("0123456789abcdef.log"));
+    CHECK(segment_is_temporary("0012ab6789abcdef.log.tmp"));
+    CHECK(!segment_is_temporary("0012ab6789abcdef.log"));
     CHECK(!segment_is_temporary(".tmp"));
 }
 
