@@ -3,18 +3,18 @@
 
 #include "crc32c.h"
 
-int64_t commit_now(quplog *q)
+int64_t commit_now(struct core *q)
 {
     return q->io->now_us(q->io->world);
 }
 
-int commit_readable(quplog *q)
+int commit_readable(struct core *q)
 {
     bool closed = atomic_load(&q->abandoned) || atomic_load(&q->control.closed);
     return closed ? QUPLOG_CLOSED : QUPLOG_OK;
 }
 
-static int usable(quplog *q)
+static int usable(struct core *q)
 {
     if (commit_readable(q))
         return QUPLOG_CLOSED;
@@ -23,7 +23,7 @@ static int usable(quplog *q)
     return control_poisoned(&q->control) ? QUPLOG_FAILED : QUPLOG_OK;
 }
 
-int commit_begin(quplog *q)
+int commit_begin(struct core *q)
 {
     int status = usable(q);
     if (status)
@@ -35,25 +35,25 @@ int commit_begin(quplog *q)
     return status;
 }
 
-void commit_end(quplog *q)
+void commit_end(struct core *q)
 {
     q->io->mutex_unlock(q->io->world, &q->append);
 }
 
 static void tell_finished(void *context, uint64_t id)
 {
-    quplog *q = context;
+    struct core *q = context;
     control_bump(q->io, &q->control.results[id % CONTROL_RESULTS], CONTROL_ALL);
 }
 
 /* The first frame after quiet wakes the flusher; the others find it awake. */
-static void arm_flusher(quplog *q)
+static void arm_flusher(struct core *q)
 {
     if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
         control_bump(q->io, &q->control.flush, 1);
 }
 
-static int append_and_apply(quplog *q, struct frame *frame, uint32_t body_crc, uint64_t *lsn)
+static int append_and_apply(struct core *q, struct frame *frame, uint32_t body_crc, uint64_t *lsn)
 {
     uint64_t at;
     q->io->mutex_lock(q->io->world, &q->view);
@@ -71,7 +71,7 @@ static int append_and_apply(quplog *q, struct frame *frame, uint32_t body_crc, u
     return QUPLOG_OK;
 }
 
-int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_crc,
+int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t body_crc,
                  uint64_t first_id, uint64_t *lsn)
 {
     struct frame frame = {.kind = FRAME_OPS,
@@ -85,13 +85,13 @@ int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_c
     return status;
 }
 
-int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn)
+int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn)
 {
     struct span body = {ops->data, ops->length};
     return commit_frame(q, op_count, body, crc32c(0, body.data, body.length), 0, lsn);
 }
 
-int commit_witness(quplog *q, bool closing)
+int commit_witness(struct core *q, bool closing)
 {
     unsigned char flags[8];
     put_u64(flags, closing ? FRAME_CLOSING : 0);
@@ -100,14 +100,14 @@ int commit_witness(quplog *q, bool closing)
     return append_and_apply(q, &frame, crc32c(0, flags, sizeof flags), NULL);
 }
 
-int commit_sync(quplog *q, uint64_t lsn)
+int commit_sync(struct core *q, uint64_t lsn)
 {
     if (atomic_load(&q->abandoned))
         return QUPLOG_CLOSED;
     return sync_to(&q->sync, lsn);
 }
 
-int commit_due(quplog *q)
+int commit_due(struct core *q)
 {
     int64_t now = commit_now(q);
     if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
@@ -123,12 +123,12 @@ int commit_due(quplog *q)
     return status;
 }
 
-void commit_wake_workers(quplog *q, int count)
+void commit_wake_workers(struct core *q, int count)
 {
     control_bump(q->io, &q->control.work, count);
 }
 
-void commit_wake_helper(quplog *q, int64_t due_us)
+void commit_wake_helper(struct core *q, int64_t due_us)
 {
     if (due_us < atomic_load(&q->helper_until))
         control_bump(q->io, &q->control.attention, CONTROL_ALL);

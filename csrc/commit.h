@@ -21,16 +21,10 @@
 #include "sync.h"
 #include "table.h"
 
-/* What this process serves: the tasks that it can run and the queues that it claims from. */
-struct roster {
-    struct names tasks;
-    struct names queues; /* none: all */
-    bool announced;      /* the log has a WORKER op with these tasks */
-};
-
-struct quplog {
+/* An open log of this process. */
+struct core {
     const struct io *io;
-    quplog *next; /* in the registry */
+    struct core *next; /* in the registry */
     uint64_t device, inode;
     uint32_t users;      /* openings that were not closed */
     uint32_t references; /* openings that were not freed */
@@ -41,43 +35,67 @@ struct quplog {
     struct log log;
     struct sync sync;
     struct table table;
-    struct roster roster;
     struct io_mutex append;
     struct io_mutex view;
     int64_t flush_interval_us;
     uint32_t generation; /* of this process's worker slot; 0: not taken yet */
     _Atomic uint32_t abandoned; /* this is a forked child's copy */
-    _Atomic uint32_t stopping;
     _Atomic uint32_t unflushed;   /* frames that no flush has covered yet */
     _Atomic int64_t helper_until; /* what the helper sleeps until; INT64_MAX: nothing */
     struct io_thread flusher;
     bool flusher_started;
 };
 
+/* What an opening serves: the tasks that it can run and the queues that it claims from. */
+struct roster {
+    struct names tasks;
+    struct names queues; /* none: all */
+    uint32_t *runners;   /* by lane: the number of its task, or ROSTER_NOT_HERE; as far as known */
+    size_t runner_count;
+    size_t runner_room;
+    bool announced; /* the log has a WORKER op with these tasks */
+};
+
+enum { ROSTER_NOT_HERE = 0xffffffff };
+
+/* One opening of a log: what the public functions take. */
+struct quplog {
+    struct core *core;
+    struct roster roster;
+    _Atomic uint32_t stopping;
+    _Atomic uint32_t closed;
+};
+
+/* The log of an opening; NULL if it was closed. */
+static inline struct core *core_of(quplog *log)
+{
+    return atomic_load(&log->closed) ? NULL : log->core;
+}
+
 enum { COMMIT_SLOT = 0 }; /* one process owns the log: it has the first slot */
 enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
-int64_t commit_now(quplog *q);
+int64_t commit_now(struct core *q);
 /* QUPLOG_OK with the append lock held; _CLOSED, _READ_ONLY, _FAILED without it. */
-int commit_begin(quplog *q);
-void commit_end(quplog *q);
+int commit_begin(struct core *q);
+void commit_end(struct core *q);
 /* QUPLOG_OK, or _CLOSED: for what only looks. */
-int commit_readable(quplog *q);
+int commit_readable(struct core *q);
 /* With the append lock held: append and apply a frame of these ops. body_crc is crc32c of the body.
  * *lsn (may be NULL) is the frame's. What the frame made finished is told to those who wait. */
-int commit_frame(quplog *q, uint32_t op_count, struct span body, uint32_t body_crc,
+int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t body_crc,
                  uint64_t first_id, uint64_t *lsn);
 /* The same for ops in a buffer, summed here. */
-int commit_ops(quplog *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
+int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
 /* A SYNCED frame: the witness of what is durable now. */
-int commit_witness(quplog *q, bool closing);
+int commit_witness(struct core *q, bool closing);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
-int commit_sync(quplog *q, uint64_t lsn);
+int commit_sync(struct core *q, uint64_t lsn);
 /* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. `append` is held. */
-int commit_due(quplog *q);
+int commit_due(struct core *q);
 /* Some job became claimable: wake up to `count` workers. */
-void commit_wake_workers(quplog *q, int count);
+void commit_wake_workers(struct core *q, int count);
 /* Something will be due at `due_us`: see that the helper knows. 0: it must look again. */
-void commit_wake_helper(quplog *q, int64_t due_us);
+void commit_wake_helper(struct core *q, int64_t due_us);
 
 #endif

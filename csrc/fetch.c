@@ -5,7 +5,7 @@ enum { FIRST_READ = 256 };
 
 /* Most ops are small: one read gets the header and, nearly always, the rest. Near the tail there
  * may be fewer bytes than that, so the second try asks for the header alone. */
-static int read_start(quplog *q, uint64_t lsn, struct buffer *bytes)
+static int read_start(struct core *q, uint64_t lsn, struct buffer *bytes)
 {
     uint64_t tail = atomic_load_explicit(&q->control.tail, memory_order_acquire);
     if (lsn + OP_HEADER > tail)
@@ -23,7 +23,7 @@ static int read_start(quplog *q, uint64_t lsn, struct buffer *bytes)
     return status;
 }
 
-int fetch_op(quplog *q, uint64_t lsn, struct buffer *bytes, struct op *op)
+int fetch_op(struct core *q, uint64_t lsn, struct buffer *bytes, struct op *op)
 {
     int status = read_start(q, lsn, bytes);
     if (status)

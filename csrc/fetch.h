@@ -6,7 +6,7 @@
 
 /* Read the op at `lsn` into `bytes` (emptied; its memory is reused) and take it apart; its spans
  * point into `bytes`. QUPLOG_OK, _NOT_FOUND (trimmed), _CORRUPT, _NO_MEMORY, -errno. */
-int fetch_op(quplog *q, uint64_t lsn, struct buffer *bytes, struct op *op);
+int fetch_op(struct core *q, uint64_t lsn, struct buffer *bytes, struct op *op);
 
 /* The result (or reason) in the op that finished a job; data NULL if that op has none. */
 struct span fetch_result(const struct op *op);

@@ -14,7 +14,7 @@ static void sooner(int64_t *next, int64_t candidate)
 
 /* ---- durability ---- */
 
-int keep_flush(quplog *q)
+int keep_flush(struct core *q)
 {
     if (!atomic_exchange(&q->unflushed, 0))
         return QUPLOG_OK;
@@ -33,7 +33,7 @@ int keep_flush(quplog *q)
 
 static void flusher(void *context)
 {
-    quplog *q = context;
+    struct core *q = context;
     const struct io *io = q->io;
     while (!atomic_load(&q->control.closed) && !control_poisoned(&q->control)) {
         uint32_t seen = control_read(&q->control.flush);
@@ -48,14 +48,14 @@ static void flusher(void *context)
     }
 }
 
-int keep_start_flusher(quplog *q)
+int keep_start_flusher(struct core *q)
 {
     int status = q->io->thread_start(q->io->world, &q->flusher, flusher, q);
     q->flusher_started = status == 0;
     return status;
 }
 
-void keep_stop_flusher(quplog *q)
+void keep_stop_flusher(struct core *q)
 {
     if (q->flusher_started)
         q->io->thread_join(q->io->world, &q->flusher);
@@ -64,7 +64,7 @@ void keep_stop_flusher(quplog *q)
 
 /* ---- due times ---- */
 
-int keep_due(quplog *q)
+int keep_due(struct core *q)
 {
     int status = commit_begin(q);
     if (status)
@@ -74,7 +74,7 @@ int keep_due(quplog *q)
     return status;
 }
 
-bool keep_tick_due(quplog *q)
+bool keep_tick_due(struct core *q)
 {
     bool due = false;
     int64_t now = commit_now(q);
@@ -94,7 +94,7 @@ bool keep_tick_due(quplog *q)
 /* ---- retention ---- */
 
 struct retention {
-    const quplog *q;
+    const struct core *q;
     int64_t before_us; /* what finished before this can go */
 };
 
@@ -105,7 +105,7 @@ static bool kept_long_enough(const void *context, uint64_t id)
 }
 
 /* When the first finished job of one heap can go. */
-static int64_t forget_time(const quplog *q, const struct heap *heap, int64_t keep_us)
+static int64_t forget_time(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
     if (heap->count == 0)
         return KEEP_NEVER;
@@ -114,7 +114,7 @@ static int64_t forget_time(const quplog *q, const struct heap *heap, int64_t kee
 }
 
 /* Retention is lazy: it comes at most once a second. */
-static void sooner_forget(quplog *q, int64_t *next)
+static void sooner_forget(struct core *q, int64_t *next)
 {
     const struct op_settings *settings = &q->table.settings;
     int64_t soonest = KEEP_NEVER, earliest = commit_now(q) + SECOND_US;
@@ -125,7 +125,7 @@ static void sooner_forget(quplog *q, int64_t *next)
 }
 
 /* Below which LSN the finished jobs of one heap can go now; 0: none can. */
-static uint64_t forget_bound(const quplog *q, const struct heap *heap, int64_t keep_us)
+static uint64_t forget_bound(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
     int64_t now = q->io->now_us(q->io->world);
     bool many = heap->count > KEPT_MOST;
@@ -135,7 +135,7 @@ static uint64_t forget_bound(const quplog *q, const struct heap *heap, int64_t k
     return heap_prefix(heap, most, kept_long_enough, &retention);
 }
 
-static int forget_some(quplog *q, bool *more)
+static int forget_some(struct core *q, bool *more)
 {
     const struct op_settings *settings = &q->table.settings;
     struct buffer ops = {0};
@@ -152,7 +152,7 @@ static int forget_some(quplog *q, bool *more)
     return status;
 }
 
-int keep_forget(quplog *q, int64_t *next)
+int keep_forget(struct core *q, int64_t *next)
 {
     bool more = true;
     int status = QUPLOG_OK;
@@ -172,13 +172,8 @@ int keep_forget(quplog *q, int64_t *next)
 
 /* ---- the helper ---- */
 
-static bool stopped(quplog *q)
-{
-    return atomic_load(&q->stopping) || atomic_load(&q->control.closed);
-}
-
 /* A full disk is no reason to give up, and none to spin: come again in a second. */
-static int tolerate(quplog *q, int status, int64_t *next)
+static int tolerate(struct core *q, int status, int64_t *next)
 {
     if (status != QUPLOG_FULL)
         return status;
@@ -187,7 +182,7 @@ static int tolerate(quplog *q, int status, int64_t *next)
 }
 
 /* When the next duty is, as the table stands now. */
-static int64_t look_again(quplog *q)
+static int64_t look_again(struct core *q)
 {
     int64_t next = KEEP_NEVER, now = commit_now(q);
     q->io->mutex_lock(q->io->world, &q->view);
@@ -203,13 +198,18 @@ static int64_t look_again(quplog *q)
     return next;
 }
 
-int quplog_keep(quplog *q)
+int quplog_keep(quplog *log)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     for (;;) {
         int64_t next = KEEP_NEVER;
         uint32_t seen = control_read(&q->control.attention); /* before looking at anything */
-        if (stopped(q))
-            return atomic_load(&q->control.closed) ? QUPLOG_CLOSED : QUPLOG_STOPPED;
+        if (!core_of(log) || commit_readable(q))
+            return QUPLOG_CLOSED;
+        if (atomic_load(&log->stopping))
+            return QUPLOG_STOPPED;
         atomic_store(&q->helper_until, 0); /* awake: nobody needs to wake it */
         if (keep_tick_due(q))
             return QUPLOG_TICK;

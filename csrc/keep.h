@@ -13,17 +13,17 @@
 enum { KEEP_NEVER = -1 };
 
 /* Make everything durable if something has been appended since, and append a SYNCED frame. */
-int keep_flush(quplog *q);
+int keep_flush(struct core *q);
 /* Let the jobs come due whose time has come. */
-int keep_due(quplog *q);
+int keep_due(struct core *q);
 /* Forget finished jobs that have been kept long enough. *next becomes the time to come again, if
  * that is sooner. */
-int keep_forget(quplog *q, int64_t *next);
+int keep_forget(struct core *q, int64_t *next);
 /* There is a schedule that is due and whose caller was not told of it within the last second: a
  * caller that can't tick it, or met a full disk, does not spin. */
-bool keep_tick_due(quplog *q);
+bool keep_tick_due(struct core *q);
 
-int keep_start_flusher(quplog *q);
-void keep_stop_flusher(quplog *q);
+int keep_start_flusher(struct core *q);
+void keep_stop_flusher(struct core *q);
 
 #endif

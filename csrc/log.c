@@ -100,15 +100,15 @@ int log_read(struct log *log, uint64_t lsn, void *out, size_t length)
     return (size_t)n == length ? QUPLOG_OK : QUPLOG_CORRUPT;
 }
 
-uint64_t log_disk_bytes(struct log *log)
+void log_measure(struct log *log, uint64_t *segments, uint64_t *bytes)
 {
     const struct io *io = log->io;
-    uint64_t bytes = 0;
     io->mutex_lock(io->world, &log->files);
+    *segments = log->count;
+    *bytes = 0;
     for (size_t i = 0; i < log->count; i++)
-        bytes += log->segments[i].size;
+        *bytes += log->segments[i].size;
     io->mutex_unlock(io->world, &log->files);
-    return bytes;
 }
 
 /* ---- durability ---- */

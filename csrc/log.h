@@ -80,7 +80,7 @@ int log_read(struct log *log, uint64_t lsn, void *out, size_t length);
 /* Sync the files that hold [from, to), and the directory if it is owed. 0, or a failure after
  * which nothing about them is known. For sync.c. */
 int log_flush(void *log, uint64_t from, uint64_t to);
-/* Bytes of all segment files. */
-uint64_t log_disk_bytes(struct log *log);
+/* How many segment files there are, and their bytes. */
+void log_measure(struct log *log, uint64_t *segments, uint64_t *bytes);
 
 #endif

@@ -1,9 +1,10 @@
-/* open.c: opening and closing a log: the directory, the lock, recovery, and who shares a handle.
+/* open.c: opening and closing a log: the directory, the lock, recovery, and who shares.
  *
- * One core handle per directory (device and inode) and process: opening it again counts up. The
- * first opening takes the lock `open` exclusively, lets log_open() recover, applying every frame to
- * the table on the way, and then appends an OPEN op: it says how the log had been left, and
- * applying it gives back every claim of the process that had it before.
+ * One open log (struct core) per directory (device and inode) and process: opening it again shares
+ * it. Each opening (struct quplog) has its own roster, and stops and closes by itself. The first
+ * one takes the lock `open` exclusively, lets log_open() recover, applying every frame to the table
+ * on the way, and then appends an OPEN op: it says how the log had been left, and applying it gives
+ * back every claim of the process that had it before.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "crc32c.h"
 #include "keep.h"
 #include "open.h"
+#include "roster.h"
 
 enum { DEFAULT_FLUSH_US = 100000 };
 
@@ -70,7 +72,7 @@ static int look_at_entry(void *context, const char *name)
 }
 
 /* Nothing is created in a directory that holds something else. */
-static int check_contents(quplog *q, quplog_report *report)
+static int check_contents(struct core *q, quplog_report *report)
 {
     struct contents contents = {0};
     int status = q->io->list(q->io->world, q->dir, look_at_entry, &contents);
@@ -95,7 +97,7 @@ static int check_contents(quplog *q, quplog_report *report)
 enum { OWNER_TEXT = 300 };
 
 /* Who holds the lock, for people: the lock itself is the kernel's. */
-static void write_owner(quplog *q)
+static void write_owner(struct core *q)
 {
     char host[256], text[OWNER_TEXT] = {0};
     q->io->host_name(q->io->world, host, sizeof host);
@@ -104,7 +106,7 @@ static void write_owner(quplog *q)
     (void)io_write_full(q->io, q->lock.fd, &part, 1, 0); /* nothing depends on it */
 }
 
-static void name_owner(quplog *q, quplog_report *report)
+static void name_owner(struct core *q, quplog_report *report)
 {
     char text[OWNER_TEXT + 1] = {0};
     ssize_t n = io_read_full(q->io, q->lock.fd, text, OWNER_TEXT, 0);
@@ -116,7 +118,7 @@ static void name_owner(quplog *q, quplog_report *report)
              n > 0 && text[0] ? text : "Another process");
 }
 
-static int take_lock(quplog *q, const quplog_options *options, quplog_report *report)
+static int take_lock(struct core *q, const quplog_options *options, quplog_report *report)
 {
     int status = lock_file_open(&q->lock, q->io, q->dir);
     if (status)
@@ -135,14 +137,14 @@ static int take_lock(quplog *q, const quplog_options *options, quplog_report *re
 
 static int apply_recovered(void *context, const struct frame *frame, uint64_t lsn)
 {
-    quplog *q = context;
+    struct core *q = context;
     int status = table_reserve(&q->table, frame);
     if (status == QUPLOG_OK)
         table_apply(&q->table, frame, lsn, NULL, NULL);
     return status;
 }
 
-static enum quplog_ending judge_ending(const quplog *q, const struct log_opening *opening)
+static enum quplog_ending judge_ending(const struct core *q, const struct log_opening *opening)
 {
     if (q->table.epoch == 0) /* its maker may have been killed before it had said so */
         return QUPLOG_NEW;
@@ -151,7 +153,7 @@ static enum quplog_ending judge_ending(const quplog *q, const struct log_opening
     return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_KILL;
 }
 
-static void use_defaults(quplog *q)
+static void use_defaults(struct core *q)
 {
     struct op_settings *s = &q->table.settings;
     if (!s->has_segment_size)
@@ -164,7 +166,7 @@ static void use_defaults(quplog *q)
 }
 
 /* Options that were given and differ from what is stored are stored. */
-static int apply_settings(quplog *q, const quplog_options *options)
+static int apply_settings(struct core *q, const quplog_options *options)
 {
     const struct op_settings *stored = &q->table.settings;
     struct op_settings change = {.segment_size = options->segment_size,
@@ -189,7 +191,7 @@ static int apply_settings(quplog *q, const quplog_options *options)
 }
 
 /* `lost`: something that was appended, but not known to be durable, may be gone. */
-static int append_open(quplog *q, enum quplog_ending ending, bool lost)
+static int append_open(struct core *q, enum quplog_ending ending, bool lost)
 {
     struct buffer ops = {0};
     int status = op_encode_open(&ops, q->table.epoch + 1, q->log.boot_id, ending, lost);
@@ -211,7 +213,7 @@ static int check_options(const quplog_options *options)
                : QUPLOG_INVALID;
 }
 
-static int recover(quplog *q, const quplog_options *options, bool poisoned, quplog_report *report)
+static int recover(struct core *q, const quplog_options *options, bool poisoned, quplog_report *report)
 {
     struct log_opening opening = {.segment_size = options->segment_size ? options->segment_size
                                                                         : LOG_DEFAULT_SEGMENT,
@@ -237,11 +239,11 @@ static int recover(quplog *q, const quplog_options *options, bool poisoned, qupl
     return status ? status : apply_settings(q, options);
 }
 
-/* ---- the handle ---- */
+/* ---- the open log ---- */
 
-static quplog *new_handle(const struct io *io, int dir, const quplog_options *options)
+static struct core *new_core(const struct io *io, int dir, const quplog_options *options)
 {
-    quplog *q = calloc(1, sizeof *q);
+    struct core *q = calloc(1, sizeof *q);
     if (!q)
         return NULL;
     q->io = io;
@@ -259,13 +261,11 @@ static quplog *new_handle(const struct io *io, int dir, const quplog_options *op
     return q;
 }
 
-static void free_handle(quplog *q)
+static void free_core(struct core *q)
 {
     if (q->log.io)
         log_free(&q->log);
     table_free(&q->table);
-    names_free(&q->roster.tasks);
-    names_free(&q->roster.queues);
     if (q->sync.io)
         q->io->mutex_destroy(q->io->world, &q->sync.mutex);
     q->io->mutex_destroy(q->io->world, &q->append);
@@ -273,7 +273,7 @@ static void free_handle(quplog *q)
     free(q);
 }
 
-static void close_files(quplog *q)
+static void close_files(struct core *q)
 {
     if (q->log.io)
         log_close(&q->log);
@@ -282,7 +282,7 @@ static void close_files(quplog *q)
     q->io->close(q->io->world, q->dir);
 }
 
-static int open_handle(quplog *q, const quplog_options *options, quplog_report *report)
+static int open_core(struct core *q, const quplog_options *options, quplog_report *report)
 {
     bool poisoned = false;
     int status = check_contents(q, report);
@@ -298,16 +298,16 @@ static int open_handle(quplog *q, const quplog_options *options, quplog_report *
     return status;
 }
 
-static quplog *find_shared(const struct io *io, const struct io_stat *stat)
+static struct core *find_open(const struct io *io, const struct io_stat *stat)
 {
-    quplog *q = io->registry->first;
+    struct core *q = io->registry->first;
     while (q && !(q->device == stat->device && q->inode == stat->inode))
         q = q->next;
     return q;
 }
 
 /* The log is open in this process already: count up, and store what options are new. */
-static int share(quplog *q, const quplog_options *options)
+static int share(struct core *q, const quplog_options *options)
 {
     int status = commit_begin(q);
     if (status)
@@ -322,17 +322,17 @@ static int share(quplog *q, const quplog_options *options)
 }
 
 static int open_new(const struct io *io, int dir, const struct io_stat *stat,
-                    const quplog_options *options, quplog **out, quplog_report *report)
+                    const quplog_options *options, struct core **out, quplog_report *report)
 {
-    quplog *q = new_handle(io, dir, options);
+    struct core *q = new_core(io, dir, options);
     if (!q) {
         io->close(io->world, dir);
         return QUPLOG_NO_MEMORY;
     }
-    int status = open_handle(q, options, report);
+    int status = open_core(q, options, report);
     if (status) {
         close_files(q);
-        free_handle(q);
+        free_core(q);
         return status;
     }
     q->device = stat->device;
@@ -345,31 +345,46 @@ static int open_new(const struct io *io, int dir, const struct io_stat *stat,
     return QUPLOG_OK;
 }
 
-int open_with(const struct io *io, const char *path, const quplog_options *options, quplog **out,
-              quplog_report *report)
+/* The open log of the directory: this process's own, or a new one. `dir` is used up. */
+static int find_or_open(const struct io *io, int dir, const quplog_options *options,
+                        struct core **out, quplog_report *report)
 {
     struct io_stat stat;
-    int status = check_options(options);
-    if (status)
-        return status;
-    int dir = open_directory(io, path, !options->read_only);
-    if (dir < 0)
-        return dir == -ENOSPC ? QUPLOG_FULL : dir;
-    status = io->stat(io->world, dir, &stat);
+    int status = io->stat(io->world, dir, &stat);
     if (status) {
         io->close(io->world, dir);
         return status;
     }
     io->mutex_lock(io->world, &io->registry->mutex);
-    quplog *shared = options->read_only ? NULL : find_shared(io, &stat);
-    if (shared) {
+    *out = options->read_only ? NULL : find_open(io, &stat);
+    if (*out) {
         io->close(io->world, dir);
-        status = share(shared, options);
-        *out = shared;
+        status = share(*out, options);
     } else {
         status = open_new(io, dir, &stat, options, out, report);
     }
     io->mutex_unlock(io->world, &io->registry->mutex);
+    return status;
+}
+
+int open_with(const struct io *io, const char *path, const quplog_options *options, quplog **out,
+              quplog_report *report)
+{
+    int status = check_options(options);
+    if (status)
+        return status;
+    quplog *log = calloc(1, sizeof *log);
+    if (!log)
+        return QUPLOG_NO_MEMORY;
+    int dir = open_directory(io, path, !options->read_only);
+    if (dir < 0)
+        status = dir == -ENOSPC ? QUPLOG_FULL : dir;
+    else
+        status = find_or_open(io, dir, options, &log->core, report);
+    if (status == QUPLOG_OK)
+        *out = log;
+    else
+        free(log);
     return status;
 }
 
@@ -387,9 +402,9 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
-static void unlink_handle(quplog *q)
+static void unlink_core(struct core *q)
 {
-    quplog **link = (quplog **)&q->io->registry->first;
+    struct core **link = (struct core **)&q->io->registry->first;
     while (*link && *link != q)
         link = &(*link)->next;
     if (*link)
@@ -397,7 +412,7 @@ static void unlink_handle(quplog *q)
 }
 
 /* Make everything durable; a signal does not end it. */
-static int sync_all(quplog *q)
+static int sync_all(struct core *q)
 {
     int status;
     do
@@ -408,7 +423,7 @@ static int sync_all(quplog *q)
 
 /* Everything durable, then a witness that says so and that the end is no accident. Nobody appends
  * any more: what was accepted before is in it, and nothing comes behind the witness. */
-static int say_goodbye(quplog *q)
+static int say_goodbye(struct core *q)
 {
     int status = sync_all(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
@@ -421,7 +436,7 @@ static int say_goodbye(quplog *q)
     return status ? status : sync_all(q);
 }
 
-static int close_handle(quplog *q)
+static int close_core(struct core *q)
 {
     const struct io *io = q->io;
     io->mutex_lock(io->world, &q->append); /* whoever is appending ends first */
@@ -438,23 +453,26 @@ static int close_handle(quplog *q)
     return status;
 }
 
-int quplog_close(quplog *q)
+int quplog_close(quplog *log)
 {
+    struct core *q = log->core;
     const struct io *io = q->io;
-    if (atomic_load(&q->abandoned))
+    if (atomic_load(&q->abandoned) || atomic_exchange(&log->closed, 1))
         return QUPLOG_OK;
+    control_wake_all(io, &q->control); /* whoever waits by this opening */
     io->mutex_lock(io->world, &io->registry->mutex);
     int status = QUPLOG_OK;
     if (--q->users == 0) {
-        unlink_handle(q);
-        status = close_handle(q);
+        unlink_core(q);
+        status = close_core(q);
     }
     io->mutex_unlock(io->world, &io->registry->mutex);
     return status;
 }
 
-void quplog_free(quplog *q)
+void quplog_free(quplog *log)
 {
+    struct core *q = log->core;
     const struct io *io = q->io;
     if (atomic_load(&q->abandoned))
         return; /* its mutexes may be in the hands of threads that the fork left behind */
@@ -462,11 +480,14 @@ void quplog_free(quplog *q)
     bool last = --q->references == 0;
     io->mutex_unlock(io->world, &io->registry->mutex);
     if (last)
-        free_handle(q);
+        free_core(q);
+    roster_free(&log->roster);
+    free(log);
 }
 
-void quplog_abandon(quplog *q)
+void quplog_abandon(quplog *log)
 {
+    struct core *q = log->core;
     if (atomic_exchange(&q->abandoned, 1) || atomic_load(&q->control.closed))
         return;
     const struct io *io = q->io;
@@ -478,5 +499,5 @@ void quplog_abandon(quplog *q)
         io->close(io->world, q->sync.marker);
     lock_file_close(&q->lock);
     io->close(io->world, q->dir);
-    unlink_handle(q);
+    unlink_core(q);
 }

@@ -63,7 +63,7 @@ static int encode(struct buffer *ops, const quplog_spec *spec, struct span paylo
 
 /* ---- one job ---- */
 
-static void wake_for(quplog *q, int64_t due_us, int count)
+static void wake_for(struct core *q, int64_t due_us, int count)
 {
     if (due_us == 0)
         commit_wake_workers(q, count);
@@ -71,9 +71,12 @@ static void wake_for(quplog *q, int64_t due_us, int count)
         commit_wake_helper(q, due_us);
 }
 
-int quplog_put(quplog *q, const quplog_spec *spec, const char *payload, size_t length,
+int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t length,
                int64_t due_us, bool sync, uint64_t *id)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     unsigned char small[1024];
     struct buffer ops = {.data = small, .capacity = sizeof small};
     size_t most = OP_PUT_NAMES + spec->task_length + spec->queue_length + spec->tags_length +
@@ -232,7 +235,7 @@ int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length)
 }
 
 /* Every schedule still stands where the caller saw it. */
-static bool expectations_hold(quplog *q, const quplog_batch *batch)
+static bool expectations_hold(struct core *q, const quplog_batch *batch)
 {
     for (size_t at = 0; at < batch->expected.length; at += sizeof(struct expectation)) {
         struct expectation e;
@@ -245,8 +248,11 @@ static bool expectations_hold(quplog *q, const quplog_batch *batch)
     return true;
 }
 
-int quplog_commit(quplog *q, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn)
+int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct span body = {batch->ops.data, batch->ops.length};
     uint64_t end = 0;
     int status = commit_begin(q);
@@ -271,15 +277,16 @@ int quplog_commit(quplog *q, quplog_batch *batch, bool sync, uint64_t *first_id,
     return sync ? commit_sync(q, end) : QUPLOG_OK;
 }
 
-int quplog_sync_to(quplog *q, uint64_t lsn)
+int quplog_sync_to(quplog *log, uint64_t lsn)
 {
-    uint64_t tail = atomic_load(&q->control.tail);
-    if (commit_readable(q))
+    struct core *q = core_of(log);
+    if (!q || commit_readable(q))
         return QUPLOG_CLOSED;
+    uint64_t tail = atomic_load(&q->control.tail);
     return q->read_only ? QUPLOG_READ_ONLY : commit_sync(q, lsn < tail ? lsn : tail);
 }
 
-int quplog_sync(quplog *q)
+int quplog_sync(quplog *log)
 {
-    return quplog_sync_to(q, UINT64_MAX);
+    return quplog_sync_to(log, UINT64_MAX);
 }

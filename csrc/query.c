@@ -7,23 +7,23 @@
 #include <errno.h>
 
 #include "fetch.h"
-#include "work.h"
+#include "roster.h"
 
 enum { QUERY_STEP = 1000 };
 
-static void view(quplog *q)
+static void view(struct core *q)
 {
     q->io->mutex_lock(q->io->world, &q->view);
 }
 
-static void unview(quplog *q)
+static void unview(struct core *q)
 {
     q->io->mutex_unlock(q->io->world, &q->view);
 }
 
 /* ---- one job ---- */
 
-static void fill_info(quplog *q, uint64_t id, const struct job *job, quplog_job_info *out)
+static void fill_info(struct core *q, uint64_t id, const struct job *job, quplog_job_info *out)
 {
     const struct lane *lane = &q->table.lanes[job->lane];
     bool due = job->state == QUPLOG_SCHEDULED || job->state == QUPLOG_RETRYING;
@@ -45,8 +45,11 @@ static void fill_info(quplog *q, uint64_t id, const struct job *job, quplog_job_
         .cancel_requested = job->flags & JOB_CANCEL_REQUESTED};
 }
 
-int quplog_info(quplog *q, uint64_t id, quplog_job_info *out)
+int quplog_info(quplog *log, uint64_t id, quplog_job_info *out)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     if (commit_readable(q))
         return QUPLOG_CLOSED;
     view(q);
@@ -57,8 +60,9 @@ int quplog_info(quplog *q, uint64_t id, quplog_job_info *out)
     return job ? QUPLOG_OK : QUPLOG_NOT_FOUND;
 }
 
-quplog_bytes quplog_name(quplog *q, uint32_t n)
+quplog_bytes quplog_name(quplog *log, uint32_t n)
 {
+    struct core *q = log->core;
     quplog_bytes name = {NULL, 0};
     view(q);
     if (n < q->table.names.count) {
@@ -82,7 +86,7 @@ static quplog_bytes bytes_of(struct span span)
     return (quplog_bytes){(const char *)span.data, span.length};
 }
 
-static int load_put(quplog *q, struct loaded *loaded, struct op *op)
+static int load_put(struct core *q, struct loaded *loaded, struct op *op)
 {
     quplog_job *job = &loaded->job;
     int status = fetch_op(q, job->info.put_lsn, &loaded->put, op);
@@ -115,7 +119,7 @@ static void add_copied_errors(struct loaded *loaded, const struct op *op)
 }
 
 /* Errors are a chain from the last back to the first; the texts are wanted oldest first. */
-static int load_errors(quplog *q, struct loaded *loaded, uint64_t lsn, const struct op *put)
+static int load_errors(struct core *q, struct loaded *loaded, uint64_t lsn, const struct op *put)
 {
     struct op op;
     while (lsn && lsn != loaded->job.info.put_lsn && loaded->job.error_count < OP_ATTEMPTS_KEPT) {
@@ -133,7 +137,7 @@ static int load_errors(quplog *q, struct loaded *loaded, uint64_t lsn, const str
     return QUPLOG_OK;
 }
 
-static int load(quplog *q, uint64_t id, struct loaded *loaded)
+static int load(struct core *q, uint64_t id, struct loaded *loaded)
 {
     struct op put, op;
     uint64_t error_lsn = 0, finish_lsn = 0;
@@ -157,8 +161,11 @@ static int load(quplog *q, uint64_t id, struct loaded *loaded)
     return status ? status : load_errors(q, loaded, error_lsn, &put);
 }
 
-int quplog_load(quplog *q, uint64_t id, quplog_job **out)
+int quplog_load(quplog *log, uint64_t id, quplog_job **out)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     if (commit_readable(q))
         return QUPLOG_CLOSED;
     struct loaded *loaded = calloc(1, sizeof *loaded);
@@ -194,7 +201,7 @@ struct filter {
     int64_t since_us, until_us;
 };
 
-static bool matches(const quplog *q, const struct filter *f, const struct job *job)
+static bool matches(const struct core *q, const struct filter *f, const struct job *job)
 {
     const struct lane *lane = &q->table.lanes[job->lane];
     return (f->states == 0 || f->states >> job->state & 1) &&
@@ -205,7 +212,7 @@ static bool matches(const quplog *q, const struct filter *f, const struct job *j
 }
 
 /* Look at the next QUERY_STEP jobs; false when there are no more. */
-static bool find_some(quplog *q, const struct filter *f, uint64_t *after, bool descending,
+static bool find_some(struct core *q, const struct filter *f, uint64_t *after, bool descending,
                       quplog_job_info *out, size_t capacity, size_t *count)
 {
     for (int i = 0; i < QUERY_STEP && *count < capacity; i++) {
@@ -218,11 +225,14 @@ static bool find_some(quplog *q, const struct filter *f, uint64_t *after, bool d
     return *count < capacity;
 }
 
-int quplog_find(quplog *q, uint32_t states, const char *task, size_t task_length,
+int quplog_find(quplog *log, uint32_t states, const char *task, size_t task_length,
                 const char *queue, size_t queue_length, int64_t since_us, int64_t until_us,
                 uint64_t after, bool descending, quplog_job_info *out, size_t capacity,
                 size_t *count)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct span task_name = {(const unsigned char *)task, task_length};
     struct span queue_name = {(const unsigned char *)queue, queue_length};
     struct filter filter = {.states = states,
@@ -246,8 +256,11 @@ int quplog_find(quplog *q, uint32_t states, const char *task, size_t task_length
     return QUPLOG_OK;
 }
 
-int quplog_counts(quplog *q, const char *queue, size_t length, uint64_t *counts)
+int quplog_counts(quplog *log, const char *queue, size_t length, uint64_t *counts)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
     memset(counts, 0, QUPLOG_STATE_COUNT * sizeof *counts);
     if (commit_readable(q))
@@ -266,54 +279,66 @@ int quplog_counts(quplog *q, const char *queue, size_t length, uint64_t *counts)
 
 /* ---- waiting ---- */
 
-static int wait_word(quplog *q, struct control_word *word, uint32_t seen, int64_t deadline_us)
+static int wait_word(quplog *log, struct control_word *word, uint32_t seen, int64_t deadline_us)
 {
-    if (commit_readable(q))
+    struct core *q = core_of(log);
+    if (!q || commit_readable(q))
         return QUPLOG_CLOSED;
     int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1,
                                IO_FUTEX_MONOTONIC);
     if (status == -EINTR)
         return QUPLOG_INTERRUPTED;
-    return status == -ETIMEDOUT ? QUPLOG_TIMEOUT : commit_readable(q);
+    if (status == -ETIMEDOUT)
+        return QUPLOG_TIMEOUT;
+    return core_of(log) ? commit_readable(q) : QUPLOG_CLOSED;
 }
 
-int quplog_wait_job(quplog *q, uint64_t id, int64_t deadline_us)
+int quplog_wait_job(quplog *log, uint64_t id, int64_t deadline_us)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct control_word *word = &q->control.results[id % CONTROL_RESULTS];
     for (;;) {
         quplog_job_info info;
         uint32_t seen = control_read(word);
-        int status = quplog_info(q, id, &info);
+        int status = quplog_info(log, id, &info);
         if (status || info.finished_us)
             return status;
-        status = wait_word(q, word, seen, deadline_us);
+        status = wait_word(log, word, seen, deadline_us);
         if (status)
             return status;
     }
 }
 
-int quplog_wait_finished(quplog *q, uint32_t *seen, int64_t deadline_us)
+int quplog_wait_finished(quplog *log, uint32_t *seen, int64_t deadline_us)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     int status = commit_readable(q);
     if (status == QUPLOG_OK && control_read(&q->control.finished) == *seen)
-        status = wait_word(q, &q->control.finished, *seen, deadline_us);
+        status = wait_word(log, &q->control.finished, *seen, deadline_us);
     *seen = control_read(&q->control.finished);
     return status;
 }
 
-int quplog_wait_idle(quplog *q, int64_t deadline_us)
+int quplog_wait_idle(quplog *log, int64_t deadline_us)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     for (;;) {
         uint32_t seen = control_read(&q->control.finished);
         int status = commit_begin(q);
         if (status)
             return status;
         status = commit_due(q);
-        bool idle = q->table.running == 0 && !work_claimable(q);
+        bool idle = q->table.running == 0 && !roster_claimable(log);
         commit_end(q);
         if (status || idle)
             return status;
-        status = wait_word(q, &q->control.finished, seen, deadline_us);
+        status = wait_word(log, &q->control.finished, seen, deadline_us);
         if (status)
             return status;
     }
@@ -321,7 +346,7 @@ int quplog_wait_idle(quplog *q, int64_t deadline_us)
 
 /* ---- changing by hand ---- */
 
-static int cancel(quplog *q, uint64_t id)
+static int cancel(struct core *q, uint64_t id)
 {
     const struct job *job = jobs_get(&q->table.jobs, id);
     if (!job)
@@ -338,8 +363,11 @@ static int cancel(quplog *q, uint64_t id)
     return status;
 }
 
-int quplog_cancel(quplog *q, uint64_t id, bool sync)
+int quplog_cancel(quplog *log, uint64_t id, bool sync)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     int status = commit_begin(q);
     if (status)
         return status;
@@ -350,8 +378,11 @@ int quplog_cancel(quplog *q, uint64_t id, bool sync)
     return status == QUPLOG_OK && sync ? commit_sync(q, end) : status;
 }
 
-int quplog_pause(quplog *q, const char *queue, size_t length, bool paused)
+int quplog_pause(quplog *log, const char *queue, size_t length, bool paused)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct op_queue change = {.name = {(const unsigned char *)queue, length}, .paused = paused};
     struct buffer ops = {0};
     int status = commit_begin(q);
@@ -376,8 +407,11 @@ int quplog_pause(quplog *q, const char *queue, size_t length, bool paused)
     return status == QUPLOG_OK ? commit_sync(q, end) : status;
 }
 
-int quplog_paused(quplog *q, const char *queue, size_t length, bool *paused)
+int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
     if (commit_readable(q))
         return QUPLOG_CLOSED;
@@ -396,7 +430,7 @@ static bool schedule_due(const struct table_schedule *s, int64_t now)
 }
 
 /* Copy the numbers of all schedules, and where their rules stand (in rule.length and version). */
-static int copy_schedules(quplog *q, bool due_only, struct table_schedule **copies, size_t *count)
+static int copy_schedules(struct core *q, bool due_only, struct table_schedule **copies, size_t *count)
 {
     int64_t now = commit_now(q);
     view(q);
@@ -410,7 +444,7 @@ static int copy_schedules(quplog *q, bool due_only, struct table_schedule **copi
 }
 
 /* One schedule into the block: its struct at `index`, its id and rule at `*text`. */
-static int fill_schedule(quplog *q, const struct table_schedule *s, quplog_schedule *out,
+static int fill_schedule(struct core *q, const struct table_schedule *s, quplog_schedule *out,
                          char **text)
 {
     struct buffer bytes = {0};
@@ -435,8 +469,11 @@ static int fill_schedule(quplog *q, const struct table_schedule *s, quplog_sched
     return status;
 }
 
-int quplog_schedules(quplog *q, bool due_only, quplog_schedule **out, size_t *count)
+int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *count)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     struct table_schedule *copies;
     if (commit_readable(q))
         return QUPLOG_CLOSED;
@@ -466,14 +503,17 @@ void quplog_schedules_free(quplog_schedule *schedules)
 
 /* ---- the log as a whole ---- */
 
-int64_t quplog_now(quplog *q)
+int64_t quplog_now(quplog *log)
 {
+    struct core *q = log->core;
     return commit_now(q);
 }
 
-void quplog_read_stats(quplog *q, quplog_stats *out)
+void quplog_read_stats(quplog *log, quplog_stats *out)
 {
-    uint64_t disk = log_disk_bytes(&q->log);
+    struct core *q = log->core;
+    uint64_t segments, disk;
+    log_measure(&q->log, &segments, &disk);
     view(q);
     const struct op_settings *settings = &q->table.settings;
     *out = (quplog_stats){.tail_lsn = atomic_load(&q->control.tail),
@@ -481,7 +521,7 @@ void quplog_read_stats(quplog *q, quplog_stats *out)
                           .first_lsn = q->table.first_lsn,
                           .next_id = q->table.next_id,
                           .epoch = q->table.epoch,
-                          .segments = q->log.count,
+                          .segments = segments,
                           .disk_bytes = disk,
                           .table_bytes = table_bytes(&q->table),
                           .jobs = q->table.jobs.count,

@@ -305,7 +305,7 @@ int quplog_sync_to(quplog *log, uint64_t lsn);
 
 /* Tell that this process can run `task`; *number is what its claims will carry. */
 int quplog_register(quplog *log, const char *task, size_t length, uint32_t *number);
-/* Claim from these queues only; a length byte and a name each; empty: from all. */
+/* From now on claim from these queues only; a length byte and a name each; empty: from all. */
 int quplog_serve(quplog *log, const char *queues, size_t length);
 
 /* A worker is the seat of one thread that runs jobs; it remembers its claim, so that none is lost
@@ -325,7 +325,7 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
  * its thread writes later is QUPLOG_STALE. */
 int quplog_worker_release(quplog_worker *worker);
 
-/* Stop claiming: every waiting worker and quplog_keep() return QUPLOG_STOPPED. Idempotent. */
+/* Stop claiming by this opening: its waiting workers and quplog_keep() return QUPLOG_STOPPED. */
 void quplog_stop(quplog *log);
 /* Begin to claim (again). */
 void quplog_start(quplog *log);

@@ -115,19 +115,19 @@ static bool make_room(void *array, size_t *room, size_t wanted, size_t size)
     return true;
 }
 
-/* The queue called `name`, added if it is new; TABLE_NOT_HERE: no memory. An idle queue that is
+/* The queue called `name`, added if it is new; TABLE_NONE: no memory. An idle queue that is
  * only known by name changes nothing that anybody can see. */
 static uint32_t reserve_queue(struct table *table, struct span name)
 {
     uint32_t number = names_add(&table->names, name);
     if (number == NAMES_NONE)
-        return TABLE_NOT_HERE;
+        return TABLE_NONE;
     for (uint32_t i = 0; i < table->queue_count; i++)
         if (table->queues[i].name == number)
             return i;
     if (!make_room(&table->queues, &table->queue_room, table->queue_count + 1,
                    sizeof *table->queues))
-        return TABLE_NOT_HERE;
+        return TABLE_NONE;
     table->queues[table->queue_count] = (struct queue_state){.name = number};
     return (uint32_t)table->queue_count++;
 }
@@ -148,21 +148,21 @@ static uint32_t find_lane(const struct table *table, const struct op_job *job)
     for (uint32_t i = 0; i < table->lane_count; i++)
         if (table->lanes[i].task == task && table->queues[table->lanes[i].queue].name == queue)
             return i;
-    return TABLE_NOT_HERE;
+    return TABLE_NONE;
 }
 
 static uint32_t reserve_lane(struct table *table, const struct op_job *job)
 {
     uint32_t found = find_lane(table, job);
-    if (found != TABLE_NOT_HERE)
+    if (found != TABLE_NONE)
         return found;
     uint32_t task = names_add(&table->names, job->task);
     uint32_t queue = reserve_queue(table, job->queue);
-    if (task == NAMES_NONE || queue == TABLE_NOT_HERE ||
+    if (task == NAMES_NONE || queue == TABLE_NONE ||
         !make_room(&table->lanes, &table->lane_room, table->lane_count + 1, sizeof *table->lanes))
-        return TABLE_NOT_HERE;
+        return TABLE_NONE;
     table->lanes[table->lane_count] =
-        (struct lane){.task = task, .queue = queue, .runner = TABLE_NOT_ASKED};
+        (struct lane){.task = task, .queue = queue};
     return (uint32_t)table->lane_count++;
 }
 
@@ -179,7 +179,7 @@ struct needs {
 static bool reserve_job(struct table *table, const struct op_job *job, struct needs *needs)
 {
     uint32_t lane = reserve_lane(table, job);
-    if (lane == TABLE_NOT_HERE)
+    if (lane == TABLE_NONE)
         return false;
     table->last_lane = lane;
     needs->moves++;
@@ -238,7 +238,7 @@ static bool reserve_op(struct table *table, const struct op *op, struct needs *n
     case QUPLOG_OP_FINISH:
     case QUPLOG_OP_RETRY:
     case QUPLOG_OP_CANCEL: needs->moves++; return true;
-    case QUPLOG_OP_QUEUE: return reserve_queue(table, op->as.queue.name) != TABLE_NOT_HERE;
+    case QUPLOG_OP_QUEUE: return reserve_queue(table, op->as.queue.name) != TABLE_NONE;
     case QUPLOG_OP_SCHEDULE: needs->schedules++; return true;
     default: return true;
     }

@@ -22,12 +22,11 @@
 #include "names.h"
 #include "op.h"
 
-enum { TABLE_NOT_HERE = 0xffffffff, TABLE_NOT_ASKED = 0xfffffffe };
+enum { TABLE_NONE = 0xffffffff };
 
 struct lane {
     uint32_t task;  /* names */
     uint32_t queue; /* queues */
-    uint32_t runner; /* this process's number for the task; _NOT_HERE; _NOT_ASKED: not known yet */
     struct heap ready;
     uint64_t counts[QUPLOG_STATE_COUNT];
 };

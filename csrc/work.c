@@ -5,11 +5,10 @@
  * thread. A finish names the claim by its LSN; if the table knows another run of the job by now,
  * the finish is refused (QUPLOG_STALE) and nothing is written.
  */
-#include "work.h"
-
 #include <errno.h>
 
 #include "fetch.h"
+#include "roster.h"
 
 enum { RETENTION_CHECK_US = 60 * 1000000 };
 
@@ -21,31 +20,20 @@ struct quplog_worker {
     struct buffer payload;
 };
 
-/* ---- what this process serves ---- */
+/* ---- what this opening serves ---- */
 
-static int add_name(quplog *q, struct names *names, struct span name, uint32_t *number)
+int quplog_register(quplog *log, const char *task, size_t length, uint32_t *number)
 {
-    size_t before = names->count;
-    *number = names_add(names, name);
-    if (*number == NAMES_NONE)
-        return QUPLOG_NO_MEMORY;
-    if (names->count > before) {
-        for (size_t i = 0; i < q->table.lane_count; i++)
-            q->table.lanes[i].runner = TABLE_NOT_ASKED;
-        q->roster.announced = false;
-    }
-    return QUPLOG_OK;
-}
-
-int quplog_register(quplog *q, const char *task, size_t length, uint32_t *number)
-{
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     if (length == 0 || length > QUPLOG_NAME_MAX)
         return QUPLOG_INVALID;
     int status = commit_begin(q);
     if (status)
         return status;
     struct span name = {(const unsigned char *)task, length};
-    status = add_name(q, &q->roster.tasks, name, number);
+    status = roster_add_task(log, name, number);
     commit_end(q);
     commit_wake_workers(q, CONTROL_ALL); /* jobs may have waited for just this task */
     return status;
@@ -60,85 +48,37 @@ static bool well_formed(const unsigned char *names, size_t length)
     return at == length;
 }
 
-int quplog_serve(quplog *q, const char *queues, size_t length)
+int quplog_serve(quplog *log, const char *queues, size_t length)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     const unsigned char *p = (const unsigned char *)queues;
     if (!well_formed(p, length))
         return QUPLOG_INVALID;
     int status = commit_begin(q);
     if (status)
         return status;
-    for (size_t at = 0; status == QUPLOG_OK && at < length; at += 1U + p[at]) {
-        uint32_t number;
-        status = add_name(q, &q->roster.queues, (struct span){p + at + 1, p[at]}, &number);
-    }
+    status = roster_set_queues(log, p, length);
     commit_end(q);
     commit_wake_workers(q, CONTROL_ALL);
     return status;
 }
 
-/* This process's number for the lane's task; TABLE_NOT_HERE if it can't or won't run it. */
-static uint32_t runner_of(quplog *q, struct lane *lane)
-{
-    if (lane->runner == TABLE_NOT_ASKED) {
-        const struct table *table = &q->table;
-        struct span queue = table->names.spans[table->queues[lane->queue].name];
-        bool served = q->roster.queues.count == 0 ||
-                      names_find(&q->roster.queues, queue) != NAMES_NONE;
-        uint32_t task = names_find(&q->roster.tasks, table->names.spans[lane->task]);
-        lane->runner = served && task != NAMES_NONE ? task : TABLE_NOT_HERE;
-    }
-    return lane->runner;
-}
-
-/* The lane with the first job to run: by priority, then by age. NULL: none. */
-static struct lane *best_lane(quplog *q)
-{
-    struct lane *best = NULL;
-    for (size_t i = 0; i < q->table.lane_count; i++) {
-        struct lane *lane = &q->table.lanes[i];
-        if (!table_lane_open(&q->table, lane) || runner_of(q, lane) == TABLE_NOT_HERE)
-            continue;
-        const struct heap_entry *top = heap_top(&lane->ready);
-        const struct heap_entry *first = best ? heap_top(&best->ready) : NULL;
-        if (!first || top->key < first->key || (top->key == first->key && top->id < first->id))
-            best = lane;
-    }
-    return best;
-}
-
-bool work_claimable(quplog *q)
-{
-    return best_lane(q) != NULL;
-}
-
 /* ---- the process's seat in the log ---- */
 
-static int encode_tasks(quplog *q, struct buffer *tasks)
-{
-    for (size_t i = 0; i < q->roster.tasks.count; i++) {
-        struct span name = q->roster.tasks.spans[i];
-        unsigned char *p = buffer_room(tasks, 1 + name.length);
-        if (!p)
-            return QUPLOG_NO_MEMORY;
-        p[0] = (unsigned char)name.length;
-        memcpy(p + 1, name.data, name.length);
-        tasks->length += 1 + name.length;
-    }
-    return QUPLOG_OK;
-}
-
 /* Before the first claim, and after tasks were added: say who this is and what it can run. */
-static int announce(quplog *q)
+static int announce(quplog *log)
 {
+    struct core *q = log->core;
     char host[256];
     struct buffer tasks = {0}, ops = {0};
-    if (q->roster.announced)
+    if (log->roster.announced)
         return QUPLOG_OK;
     if (q->generation == 0)
         q->generation = (q->table.slot_count ? q->table.generations[COMMIT_SLOT] : 0) + 1;
     q->io->host_name(q->io->world, host, sizeof host);
-    int status = encode_tasks(q, &tasks);
+    int status = roster_encode_tasks(&log->roster, &tasks);
     struct op_worker worker = {.host = {(const unsigned char *)host, strlen(host)},
                                .tasks = {tasks.data, tasks.length},
                                .slot = COMMIT_SLOT,
@@ -149,18 +89,21 @@ static int announce(quplog *q)
         status = op_encode_worker(&ops, &worker);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);
-    q->roster.announced = status == QUPLOG_OK;
+    log->roster.announced = status == QUPLOG_OK;
     buffer_free(&tasks);
     buffer_free(&ops);
     return status;
 }
 
-int quplog_worker_new(quplog *q, quplog_worker **out)
+int quplog_worker_new(quplog *log, quplog_worker **out)
 {
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     quplog_worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return QUPLOG_NO_MEMORY;
-    worker->log = q;
+    worker->log = log;
     *out = worker;
     return QUPLOG_OK;
 }
@@ -172,7 +115,7 @@ const quplog_claim *quplog_worker_claim(const quplog_worker *worker)
 
 /* ---- the outcome of a run ---- */
 
-static struct job *claimed_job(quplog *q, const quplog_worker *worker)
+static struct job *claimed_job(struct core *q, const quplog_worker *worker)
 {
     struct job *job = jobs_get(&q->table.jobs, worker->claim.id);
     bool current = job && job->state == QUPLOG_RUNNING &&
@@ -206,7 +149,7 @@ static int encode_retry(struct buffer *ops, const quplog_claim *claim, const str
 static int encode_outcome(quplog_worker *worker, int outcome, int64_t due_us, struct span data)
 {
     const quplog_claim *claim = &worker->claim;
-    const struct job *job = claimed_job(worker->log, worker);
+    const struct job *job = claimed_job(worker->log->core, worker);
     if (!job)
         return QUPLOG_STALE;
     /* Whoever was asked to stop and did not succeed has stopped: it is not tried again. */
@@ -236,18 +179,19 @@ static int encode_outcome(quplog_worker *worker, int outcome, int64_t due_us, st
 
 /* What was chosen, before it is in the log. */
 struct choice {
-    uint64_t id; /* 0: nothing */
-    size_t op_at; /* where its CLAIM stands in the frame's body */
+    uint64_t id;   /* 0: nothing */
+    size_t op_at;  /* where its CLAIM stands in the frame's body */
+    uint32_t task; /* its number in the roster */
 };
 
 static int choose(quplog_worker *worker, struct choice *choice)
 {
-    quplog *q = worker->log;
+    struct core *q = worker->log->core;
     choice->id = 0;
-    struct lane *lane = best_lane(q);
+    struct lane *lane = roster_best_lane(worker->log, &choice->task);
     if (!lane)
         return QUPLOG_OK;
-    int status = announce(q);
+    int status = announce(worker->log);
     if (status)
         return status;
     uint64_t id = heap_top(&lane->ready)->id;
@@ -259,14 +203,14 @@ static int choose(quplog_worker *worker, struct choice *choice)
 
 static void take(quplog_worker *worker, const struct choice *choice, uint64_t frame_lsn)
 {
-    quplog *q = worker->log;
+    struct core *q = worker->log->core;
     const struct job *job = jobs_get(&q->table.jobs, choice->id);
     const struct lane *lane = &q->table.lanes[job->lane];
     worker->claim = (quplog_claim){.id = choice->id,
                                    .token = frame_lsn + FRAME_HEADER + choice->op_at,
                                    .created_us = job->created_us,
                                    .started_us = job->started_us,
-                                   .task = lane->runner,
+                                   .task = choice->task,
                                    .queue = q->table.queues[lane->queue].name,
                                    .attempt = job->attempt,
                                    .retries = job->retries,
@@ -278,10 +222,10 @@ static void take(quplog_worker *worker, const struct choice *choice, uint64_t fr
 static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span data, int flags,
                 uint64_t *put_lsn)
 {
-    quplog *q = worker->log;
-    struct choice choice = {0, 0};
+    struct core *q = worker->log->core;
+    struct choice choice = {0};
     uint64_t lsn = 0;
-    bool claiming = (flags & QUPLOG_CLAIM_NEXT) && !atomic_load(&q->stopping);
+    bool claiming = (flags & QUPLOG_CLAIM_NEXT) && !atomic_load(&worker->log->stopping);
     int status = claiming ? commit_due(q) : QUPLOG_OK;
     if (status)
         return status;
@@ -312,7 +256,7 @@ static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span 
 /* Give the worker's claim back, as if its run had been interrupted. */
 static int release(quplog_worker *worker)
 {
-    quplog *q = worker->log;
+    struct core *q = worker->log->core;
     struct buffer ops = {0};
     int status = commit_begin(q);
     if (status)
@@ -335,7 +279,7 @@ static int release(quplog_worker *worker)
 static int load_payload(quplog_worker *worker, uint64_t put_lsn)
 {
     struct op op;
-    int status = fetch_op(worker->log, put_lsn, &worker->payload, &op);
+    int status = fetch_op(worker->log->core, put_lsn, &worker->payload, &op);
     if (status == QUPLOG_NO_MEMORY) {
         (void)release(worker);
         worker->has = false;
@@ -351,7 +295,7 @@ static int load_payload(quplog_worker *worker, uint64_t put_lsn)
 }
 
 /* A signal does not end this wait: the outcome is written, and its caller must learn how. */
-static int sync_outcome(quplog *q, uint64_t lsn)
+static int sync_outcome(struct core *q, uint64_t lsn)
 {
     int status;
     do
@@ -362,7 +306,7 @@ static int sync_outcome(quplog *q, uint64_t lsn)
 
 /* A job that will be tried again has a time; one that finished will be forgotten one day, and if
  * there are very many, after a minute. */
-static void wake_helper(quplog *q, int64_t due_us)
+static void wake_helper(struct core *q, int64_t due_us)
 {
     commit_wake_helper(q, due_us ? due_us : commit_now(q) + RETENTION_CHECK_US);
 }
@@ -370,7 +314,7 @@ static void wake_helper(quplog *q, int64_t due_us)
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data,
                 size_t length, int flags)
 {
-    quplog *q = worker->log;
+    struct core *q = worker->log->core;
     struct span bytes = {(const unsigned char *)data, length};
     if (worker->has && outcome == QUPLOG_NO_OUTCOME)
         return QUPLOG_INVALID;
@@ -378,7 +322,7 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
     for (;;) {
         uint64_t put_lsn = 0;
         bool had = worker->has;
-        int status = commit_begin(q);
+        int status = core_of(worker->log) ? commit_begin(q) : QUPLOG_CLOSED;
         if (status)
             return worker->claim.finish_status = status;
         uint32_t seen = control_read(&q->control.work);
@@ -387,7 +331,7 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         bool turned = status == QUPLOG_OK || status == QUPLOG_EMPTY;
         bool released = had && status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
         bool more = turned && (released || atomic_load(&q->control.work.sleepers)) &&
-                    work_claimable(q);
+                    roster_claimable(worker->log);
         commit_end(q);
         if (had)
             control_bump(q->io, &q->control.finished, CONTROL_ALL);
@@ -403,11 +347,13 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
             worker->claim.finish_status = sync_outcome(q, end);
         if (status == QUPLOG_OK)
             return load_payload(worker, put_lsn);
-        if (released && more && (flags & QUPLOG_CLAIM_NEXT))
-            continue; /* what was given back can be claimed now, by whoever gave it back too */
+        /* What was given back, or is to be tried again at once, can be claimed now. */
+        bool again = (released && more) || (had && due_us && due_us <= commit_now(q));
+        if (status == QUPLOG_EMPTY && again && (flags & QUPLOG_CLAIM_NEXT))
+            continue;
         if (status != QUPLOG_EMPTY || !(flags & QUPLOG_WAIT) || !(flags & QUPLOG_CLAIM_NEXT))
             return status;
-        if (control_sleep(q->io, &q->control.work, seen, -1, 0) == -EINTR)
+        if (core_of(worker->log) && control_sleep(q->io, &q->control.work, seen, -1, 0) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }
 }
@@ -430,15 +376,17 @@ void quplog_worker_free(quplog_worker *worker)
     free(worker);
 }
 
-void quplog_stop(quplog *q)
+void quplog_stop(quplog *log)
 {
-    atomic_store(&q->stopping, 1);
+    struct core *q = log->core;
+    atomic_store(&log->stopping, 1);
     control_bump(q->io, &q->control.work, CONTROL_ALL);
     control_bump(q->io, &q->control.attention, CONTROL_ALL);
 }
 
-void quplog_start(quplog *q)
+void quplog_start(quplog *log)
 {
-    atomic_store(&q->stopping, 0);
+    struct core *q = log->core;
+    atomic_store(&log->stopping, 0);
     commit_wake_workers(q, CONTROL_ALL);
 }

@@ -137,7 +137,7 @@ TEST(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet)
     CHECK(lab_stats(q).tail_lsn > tail);
     CHECK(faulty_durable(f, tail));
     /* The witness alone is no reason for another flush: nobody armed the flusher again. */
-    CHECK_EQUAL(atomic_load(&q->unflushed), 0);
+    CHECK_EQUAL(atomic_load(&q->core->unflushed), 0);
     lab_close(q);
     CHECK_EQUAL(faulty_lies(f), 0);
     faulty_free(f);

@@ -609,19 +609,19 @@ TEST(a_frame_may_put_and_make_due_and_claim_and_finish)
 TEST(an_open_may_cancel_more_jobs_than_its_frame_names)
 {
     start();
-    for (int i = 0; i < 3000; i++)
+    for (int i = 0; i < 8000; i++)
         add_put("task", "queue", 0, 0);
     apply();
-    for (uint64_t id = 1; id <= 3000; id++)
+    for (uint64_t id = 1; id <= 8000; id++)
         added(op_encode_claim(&w.ops, id, 0, 1));
     apply();
-    for (uint64_t id = 1; id <= 3000; id += 2)
+    for (uint64_t id = 1; id <= 8000; id += 2)
         added(op_encode_cancel(&w.ops, id));
     apply();
     worker(1, 1); /* another's: it gives back what frames before had reserved */
     open_as(2, QUPLOG_KILL);
-    CHECK_EQUAL(w.table.succeeded.count, 1500);
-    CHECK_EQUAL(w.table.lanes[0].ready.count, 1500);
+    CHECK_EQUAL(w.table.succeeded.count, 4000);
+    CHECK_EQUAL(w.table.lanes[0].ready.count, 4000);
     end();
 }
 

@@ -244,7 +244,7 @@ TEST(a_job_that_is_released_wakes_a_waiting_worker)
     uint64_t id = put(q);
     CHECK_EQUAL(claim(mine), id);
     start_waiter(&other, wait_for_work);
-    await_sleepers(q, &q->control.work, 1);
+    await_sleepers(q, &q->core->control.work, 1);
     CHECK_EQUAL(end_run(mine, QUPLOG_RUN_RELEASE, 0, ""), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&other), QUPLOG_OK);
     CHECK_EQUAL(other.id, id);
@@ -332,7 +332,7 @@ TEST(a_paused_queue_stands_still_and_resuming_it_wakes)
     CHECK_EQUAL(quplog_paused(q, "default", 7, &paused), QUPLOG_OK);
     CHECK(paused);
     start_waiter(&waiter, wait_for_work);
-    await_sleepers(q, &q->control.work, 1);
+    await_sleepers(q, &q->core->control.work, 1);
     CHECK_EQUAL(quplog_pause(q, "default", 7, false), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     CHECK_EQUAL(waiter.id, id);
@@ -469,14 +469,14 @@ TEST(a_frame_without_a_job_names_no_id)
     quplog *q = open_log();
     quplog_batch *batch = quplog_batch_new();
     unsigned char header[FRAME_HEADER];
-    uint64_t at = atomic_load(&q->control.tail);
+    uint64_t at = atomic_load(&q->core->control.tail);
     CHECK_EQUAL(set_schedule(q, batch, "rule", 5, 0), QUPLOG_OK);
-    REQUIRE(log_read(&q->log, at, header, sizeof header) == QUPLOG_OK);
+    REQUIRE(log_read(&q->core->log, at, header, sizeof header) == QUPLOG_OK);
     CHECK_EQUAL(get_u16(header), FRAME_MAGIC);
     CHECK_EQUAL(get_u64(header + 32), 0);
-    at = atomic_load(&q->control.tail);
+    at = atomic_load(&q->core->control.tail);
     uint64_t id = put(q);
-    REQUIRE(log_read(&q->log, at, header, sizeof header) == QUPLOG_OK);
+    REQUIRE(log_read(&q->core->log, at, header, sizeof header) == QUPLOG_OK);
     CHECK_EQUAL(get_u64(header + 32), id);
     quplog_batch_free(batch);
     close_log(q);

@@ -129,7 +129,7 @@ static inline void run_one(quplog_worker *worker, int outcome, const char *data)
 /* A time on the clock of the deadlines. */
 static inline int64_t after(quplog *q, int64_t us)
 {
-    return q->io->monotonic_us(q->io->world) + us;
+    return q->core->io->monotonic_us(q->core->io->world) + us;
 }
 
 static inline int64_t guard(quplog *q)
@@ -192,7 +192,7 @@ static inline void *wait_for_idle(void *argument)
 static inline void *wait_for_any(void *argument)
 {
     struct waiter *w = argument;
-    uint32_t seen = control_read(&w->log->control.finished);
+    uint32_t seen = control_read(&w->log->core->control.finished);
     w->status = quplog_wait_finished(w->log, &seen, 0);
     return NULL;
 }
