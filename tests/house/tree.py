@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,18 +22,22 @@ def files(*suffixes: str) -> list[Path]:
 
 
 def _listed() -> list[Path]:
+    known = _known_to_git()
+    candidates = known or [path for path in ROOT.rglob("*") if not _skipped(path)]
+    return sorted(path for path in candidates if path.is_file() and not path.is_symlink())
+
+
+def _known_to_git() -> list[Path]:
+    """The files of a clone; none if this is no clone, or the machine has no git."""
+    if shutil.which("git") is None:
+        return []
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=False,
     )
-    if listing.returncode == 0 and listing.stdout:
-        names = listing.stdout.decode().split("\0")
-        candidates = [ROOT / name for name in names if name]
-    else:
-        candidates = [path for path in ROOT.rglob("*") if not _skipped(path)]
-    return sorted(path for path in candidates if path.is_file() and not path.is_symlink())
+    return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
 
 
 def _skipped(path: Path) -> bool:
