@@ -59,6 +59,13 @@ static inline void control_bump(const struct io *io, struct control_word *word, 
         io->futex_wake(io->world, (uint32_t *)&word->value, count, false);
 }
 
+/* Wake one more sleeper for the same change: who was woken could do nothing with it. */
+static inline void control_pass_on(const struct io *io, struct control_word *word)
+{
+    if (atomic_load(&word->sleepers))
+        io->futex_wake(io->world, (uint32_t *)&word->value, 1, false);
+}
+
 enum { CONTROL_ALL = 0x7fffffff };
 
 /* Wake everybody who waits for anything. */

@@ -213,7 +213,8 @@ static int check_options(const quplog_options *options)
                : QUPLOG_INVALID;
 }
 
-static int recover(struct core *q, const quplog_options *options, bool poisoned, quplog_report *report)
+static int recover(struct core *q, const quplog_options *options, bool poisoned,
+                   quplog_report *report)
 {
     struct log_opening opening = {.segment_size = options->segment_size ? options->segment_size
                                                                         : LOG_DEFAULT_SEGMENT,

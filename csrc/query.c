@@ -430,7 +430,8 @@ static bool schedule_due(const struct table_schedule *s, int64_t now)
 }
 
 /* Copy the numbers of all schedules, and where their rules stand (in rule.length and version). */
-static int copy_schedules(struct core *q, bool due_only, struct table_schedule **copies, size_t *count)
+static int copy_schedules(struct core *q, bool due_only, struct table_schedule **copies,
+                          size_t *count)
 {
     int64_t now = commit_now(q);
     view(q);

@@ -91,6 +91,15 @@ bool roster_claimable(quplog *log)
     return roster_best_lane(log, &task) != NULL;
 }
 
+bool roster_others_may(quplog *log)
+{
+    const struct table *table = &log->core->table;
+    for (size_t i = 0; i < table->lane_count; i++)
+        if (table_lane_open(table, &table->lanes[i]))
+            return true;
+    return false;
+}
+
 int roster_encode_tasks(const struct roster *roster, struct buffer *tasks)
 {
     for (size_t i = 0; i < roster->tasks.count; i++) {

@@ -18,6 +18,8 @@ int roster_set_queues(quplog *log, const unsigned char *queues, size_t length);
  * number of its task. NULL: there is none. */
 struct lane *roster_best_lane(quplog *log, uint32_t *task);
 bool roster_claimable(quplog *log);
+/* Some lane has a job that somebody may claim, if not this opening. */
+bool roster_others_may(quplog *log);
 /* The names of all tasks, as a WORKER op has them. */
 int roster_encode_tasks(const struct roster *roster, struct buffer *tasks);
 void roster_free(struct roster *roster);

@@ -15,7 +15,8 @@ enum { RETENTION_CHECK_US = 60 * 1000000 };
 struct quplog_worker {
     quplog *log;
     quplog_claim claim;
-    bool has; /* a claim whose outcome is not written yet */
+    bool has;          /* a claim whose outcome is not written yet */
+    uint32_t passed_on; /* the last change of `work` that it could do nothing with */
     struct buffer ops;
     struct buffer payload;
 };
@@ -330,13 +331,20 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         uint64_t end = q->log.next;
         bool turned = status == QUPLOG_OK || status == QUPLOG_EMPTY;
         bool released = had && status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
+        bool pass_on = status == QUPLOG_EMPTY && !had && worker->passed_on != seen &&
+                       roster_others_may(worker->log);
         bool more = turned && (released || atomic_load(&q->control.work.sleepers)) &&
                     roster_claimable(worker->log);
         commit_end(q);
-        if (had)
+        if (had) {
             control_bump(q->io, &q->control.finished, CONTROL_ALL);
-        if (had)
             wake_helper(q, due_us);
+        }
+        if (pass_on) { /* once for each change, so that two who can't take a job don't wake each
+                          other for ever */
+            worker->passed_on = seen;
+            control_pass_on(q->io, &q->control.work);
+        }
         if (had && worker->has && status != QUPLOG_OK)
             return worker->claim.finish_status = status; /* the outcome was not written */
         if (had && status == QUPLOG_STALE)

@@ -313,6 +313,32 @@ TEST(closing_one_opening_ends_its_own_waits_only)
     close_log(b);
 }
 
+TEST(a_wake_up_that_reaches_the_wrong_worker_is_passed_on)
+{
+    static const quplog_spec other = {
+        .task = "other", .task_length = 5, .queue = "default", .queue_length = 7};
+    quplog *a = open_log(), *b = open_log();
+    uint32_t number;
+    REQUIRE(quplog_register(b, "other", 5, &number) == QUPLOG_OK);
+    struct waiter waiters[3] = {{.log = a, .worker = new_worker(a)},
+                                {.log = a, .worker = new_worker(a)},
+                                {.log = b, .worker = new_worker(b)}};
+    for (uint32_t i = 0; i < 3; i++) { /* the one who can take it sleeps behind the others */
+        start_waiter(&waiters[i], wait_for_work);
+        await_sleepers(a, &a->core->control.work, i + 1);
+    }
+    uint64_t id = put_as(a, &other, "", 0);
+    CHECK_EQUAL(end_waiter(&waiters[2]), QUPLOG_OK);
+    CHECK_EQUAL(quplog_worker_claim(waiters[2].worker)->id, id);
+    quplog_stop(a);
+    CHECK_EQUAL(end_waiter(&waiters[0]), QUPLOG_STOPPED);
+    CHECK_EQUAL(end_waiter(&waiters[1]), QUPLOG_STOPPED);
+    for (int i = 0; i < 3; i++)
+        quplog_worker_free(waiters[i].worker);
+    close_log(a);
+    close_log(b);
+}
+
 TEST(the_queues_that_are_served_are_the_last_that_were_named)
 {
     quplog *q = open_log();
@@ -556,6 +582,7 @@ int main(int argc, char **argv)
         LISTED(two_opens_of_a_directory_share_one_log),
         LISTED(each_opening_of_a_shared_log_serves_and_stops_by_itself),
         LISTED(closing_one_opening_ends_its_own_waits_only),
+        LISTED(a_wake_up_that_reaches_the_wrong_worker_is_passed_on),
         LISTED(the_queues_that_are_served_are_the_last_that_were_named),
         LISTED(a_retry_that_is_due_at_once_is_claimed_at_once),
         LISTED(a_read_only_handle_changes_nothing),
