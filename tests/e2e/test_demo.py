@@ -11,9 +11,7 @@ from types import ModuleType
 
 import pytest
 
-pytest.importorskip(
-    "rich", reason="the demonstration uses the command"
-)
+pytest.importorskip("rich", reason="the demonstration uses the command")
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 
