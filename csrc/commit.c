@@ -8,15 +8,19 @@ int64_t commit_now(struct core *q)
     return q->io->now_us(q->io->world);
 }
 
-int commit_readable(struct core *q)
+static bool closed(const struct core *q)
 {
-    bool closed = atomic_load(&q->abandoned) || atomic_load(&q->control.closed);
-    return closed ? QUPLOG_CLOSED : QUPLOG_OK;
+    return atomic_load(&q->abandoned) || atomic_load(&q->control.closed);
+}
+
+struct core *core_of(quplog *log)
+{
+    return atomic_load(&log->closed) || closed(log->core) ? NULL : log->core;
 }
 
 static int usable(struct core *q)
 {
-    if (commit_readable(q))
+    if (closed(q))
         return QUPLOG_CLOSED;
     if (q->read_only)
         return QUPLOG_READ_ONLY;

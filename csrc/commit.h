@@ -66,21 +66,15 @@ struct quplog {
     _Atomic uint32_t closed;
 };
 
-/* The log of an opening; NULL if it was closed. */
-static inline struct core *core_of(quplog *log)
-{
-    return atomic_load(&log->closed) ? NULL : log->core;
-}
-
 enum { COMMIT_SLOT = 0 }; /* one process owns the log: it has the first slot */
 enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
+/* The log of an opening; NULL if either was closed, or came through a fork. */
+struct core *core_of(quplog *log);
 int64_t commit_now(struct core *q);
 /* QUPLOG_OK with the append lock held; _CLOSED, _READ_ONLY, _FAILED without it. */
 int commit_begin(struct core *q);
 void commit_end(struct core *q);
-/* QUPLOG_OK, or _CLOSED: for what only looks. */
-int commit_readable(struct core *q);
 /* With the append lock held: append and apply a frame of these ops. body_crc is crc32c of the body.
  * *lsn (may be NULL) is the frame's. What the frame made finished is told to those who wait. */
 int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t body_crc,

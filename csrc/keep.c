@@ -206,7 +206,7 @@ int quplog_keep(quplog *log)
     for (;;) {
         int64_t next = KEEP_NEVER;
         uint32_t seen = control_read(&q->control.attention); /* before looking at anything */
-        if (!core_of(log) || commit_readable(q))
+        if (!core_of(log))
             return QUPLOG_CLOSED;
         if (atomic_load(&log->stopping))
             return QUPLOG_STOPPED;

@@ -280,7 +280,7 @@ int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_i
 int quplog_sync_to(quplog *log, uint64_t lsn)
 {
     struct core *q = core_of(log);
-    if (!q || commit_readable(q))
+    if (!q)
         return QUPLOG_CLOSED;
     uint64_t tail = atomic_load(&q->control.tail);
     return q->read_only ? QUPLOG_READ_ONLY : commit_sync(q, lsn < tail ? lsn : tail);

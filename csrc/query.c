@@ -50,8 +50,6 @@ int quplog_info(quplog *log, uint64_t id, quplog_job_info *out)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     view(q);
     const struct job *job = jobs_get(&q->table.jobs, id);
     if (job)
@@ -166,8 +164,6 @@ int quplog_load(quplog *log, uint64_t id, quplog_job **out)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     struct loaded *loaded = calloc(1, sizeof *loaded);
     if (!loaded)
         return QUPLOG_NO_MEMORY;
@@ -177,7 +173,7 @@ int quplog_load(quplog *log, uint64_t id, quplog_job **out)
         return QUPLOG_OK;
     }
     quplog_job_free(&loaded->job);
-    return commit_readable(q) ? QUPLOG_CLOSED : status; /* its files may have gone meanwhile */
+    return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }
 
 void quplog_job_free(quplog_job *job)
@@ -242,8 +238,6 @@ int quplog_find(quplog *log, uint32_t states, const char *task, size_t task_leng
                             .until_us = until_us};
     bool more = true;
     *count = 0;
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     if (descending && after == 0)
         after = UINT64_MAX;
     while (more) {
@@ -263,8 +257,6 @@ int quplog_counts(quplog *log, const char *queue, size_t length, uint64_t *count
         return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
     memset(counts, 0, QUPLOG_STATE_COUNT * sizeof *counts);
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     view(q);
     for (size_t i = 0; i < q->table.lane_count; i++) {
         const struct lane *lane = &q->table.lanes[i];
@@ -282,7 +274,7 @@ int quplog_counts(quplog *log, const char *queue, size_t length, uint64_t *count
 static int wait_word(quplog *log, struct control_word *word, uint32_t seen, int64_t deadline_us)
 {
     struct core *q = core_of(log);
-    if (!q || commit_readable(q))
+    if (!q)
         return QUPLOG_CLOSED;
     int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1,
                                IO_FUTEX_MONOTONIC);
@@ -290,7 +282,7 @@ static int wait_word(quplog *log, struct control_word *word, uint32_t seen, int6
         return QUPLOG_INTERRUPTED;
     if (status == -ETIMEDOUT)
         return QUPLOG_TIMEOUT;
-    return core_of(log) ? commit_readable(q) : QUPLOG_CLOSED;
+    return core_of(log) ? QUPLOG_OK : QUPLOG_CLOSED;
 }
 
 int quplog_wait_job(quplog *log, uint64_t id, int64_t deadline_us)
@@ -316,8 +308,8 @@ int quplog_wait_finished(quplog *log, uint32_t *seen, int64_t deadline_us)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    int status = commit_readable(q);
-    if (status == QUPLOG_OK && control_read(&q->control.finished) == *seen)
+    int status = QUPLOG_OK;
+    if (control_read(&q->control.finished) == *seen)
         status = wait_word(log, &q->control.finished, *seen, deadline_us);
     *seen = control_read(&q->control.finished);
     return status;
@@ -413,8 +405,6 @@ int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused)
     if (!q)
         return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     view(q);
     const struct queue_state *known = table_find_queue(&q->table, name);
     *paused = known && known->paused;
@@ -476,8 +466,6 @@ int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *
     if (!q)
         return QUPLOG_CLOSED;
     struct table_schedule *copies;
-    if (commit_readable(q))
-        return QUPLOG_CLOSED;
     int status = copy_schedules(q, due_only, &copies, count);
     if (status)
         return status;
@@ -494,7 +482,7 @@ int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *
     if (status == QUPLOG_OK)
         return QUPLOG_OK;
     free(*out);
-    return commit_readable(q) ? QUPLOG_CLOSED : status; /* its files may have gone meanwhile */
+    return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }
 
 void quplog_schedules_free(quplog_schedule *schedules)

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from quplog.errors import JobNotFound, LogClosed, PayloadError
-from quplog.store import Put
+from quplog.store import Put, Store
 
 FRAME_BYTES = 16 * 1024 * 1024
 """The payload bytes of one turn that go into one frame; more than that become several."""
@@ -28,26 +28,6 @@ QUIET_SHARE = 4
 looks of ten thousand waiters cannot eat the processor."""
 
 Settlement = tuple["Future[int]", int | BaseException]
-
-
-class ChannelStore(Protocol):
-    """What the channel asks of a store."""
-
-    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
-        """Store all jobs or none."""
-        ...
-
-    def sync(self) -> None:
-        """Return when all that was stored before is durable."""
-        ...
-
-    def wait_job(self, job_id: int, deadline_us: int) -> bool:
-        """Whether the job is finished."""
-        ...
-
-    def wait_finished(self, seen: int) -> int:
-        """Wait until any job has finished since `seen`; the number to give next time."""
-        ...
 
 
 class _Ask(NamedTuple):
@@ -61,7 +41,7 @@ class _Ask(NamedTuple):
 class Channel:
     """Enqueues and results for event loops; any number of loops may share one."""
 
-    def __init__(self, store: ChannelStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._turns: dict[AbstractEventLoop, list[_Ask]] = {}
         self._durability = _Durability(store)
@@ -117,7 +97,7 @@ class Channel:
 class _Durability:
     """The thread that waits until what was appended is durable."""
 
-    def __init__(self, store: ChannelStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._stopped = False
@@ -164,7 +144,7 @@ class _Durability:
 class _Results:
     """The thread that waits until jobs have finished."""
 
-    def __init__(self, store: ChannelStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: dict[int, list[tuple[AbstractEventLoop, Future[int]]]] = {}

@@ -121,7 +121,7 @@ def _hints(owner: Callable[..., object] | type) -> Iterator[object]:
             for scope in ({}, _names_at_call(names)):
                 try:
                     yield get_type_hints(holder, names, scope)["it"]
-                except Exception:  # noqa: BLE001, S112 - evaluating a user's text can raise anything
+                except Exception:  # noqa: BLE001, S112 - a user's text can raise anything
                     continue
                 break
 

@@ -307,7 +307,13 @@ class LogStore:
         """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
         return self._commit(self._batch(puts), len(puts), sync=sync)
 
-    def put_one(self, spec: PutSpec, payload: bytes, due_us: int, sync: bool) -> int:  # noqa: FBT001
+    def put_one(
+        self,
+        spec: PutSpec,
+        payload: bytes,
+        due_us: int,
+        sync: bool,  # noqa: FBT001  # by position: see store.Store
+    ) -> int:
         """Store one job, without what a batch costs; its id. Durable on return if `sync`."""
         entry = self._specs.get(id(spec)) or self._prepare(spec)
         log = self._log or self._open_log()

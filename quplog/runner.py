@@ -17,13 +17,13 @@ from collections.abc import Coroutine, Mapping
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import replace
 from types import CoroutineType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from quplog.clock import to_us
 from quplog.codec import Types, encode_error, encode_result
 from quplog.errors import JobCancelled, PayloadError
 from quplog.retry import Backoff, Cancel, Directive, RetryPolicy, Snooze
-from quplog.store import Claim, Outcome
+from quplog.store import Claim, Outcome, Store
 from quplog.task import Handler
 
 logger = logging.getLogger("quplog")
@@ -43,24 +43,12 @@ _DONE = Finish(_SUCCEEDED)
 """Most jobs return nothing."""
 
 
-class RunnerStore(Protocol):
-    """What a run asks of the store."""
-
-    def now_us(self) -> int:
-        """The store's clock."""
-        ...
-
-    def cancel_requested(self, job_id: int) -> bool:
-        """Whether somebody asked the running job to stop."""
-        ...
-
-
 class JobContext:
     """What a job knows about itself while it runs: see `current_job()`."""
 
     __slots__ = ("_store", "attempt", "id")
 
-    def __init__(self, job_id: int, attempt: int, store: RunnerStore) -> None:
+    def __init__(self, job_id: int, attempt: int, store: Store) -> None:
         self.id = job_id
         self.attempt = attempt
         self._store = store
@@ -103,7 +91,7 @@ def runs_job_of(store: object) -> bool:
 class Runner:
     """Runs jobs in the thread that it belongs to."""
 
-    def __init__(self, handlers: Mapping[str, Handler], store: RunnerStore, types: Types) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], store: Store, types: Types) -> None:
         self._handlers = handlers
         self._store = store
         self._types = types

@@ -155,6 +155,16 @@ class Store(Protocol):
         """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
         ...
 
+    def put_one(
+        self,
+        spec: PutSpec,
+        payload: bytes,
+        due_us: int,
+        sync: bool,  # noqa: FBT001  # by position: a keyword costs time at every enqueue
+    ) -> int:
+        """Store one job, without what a batch costs; its id."""
+        ...
+
     def sync(self) -> None:
         """Return when all that was stored before is durable."""
         ...
@@ -205,8 +215,16 @@ class Store(Protocol):
         """Cancel a pending job, ask a running one to stop; False if it had already finished."""
         ...
 
+    def cancel_requested(self, job_id: int) -> bool:
+        """Return whether somebody asked the running job to stop. Raises JobNotFound."""
+        ...
+
     def wait_job(self, job_id: int, deadline_us: int) -> bool:
         """Wait until it is finished; False at the deadline (`clock.deadline_after`; 0: none)."""
+        ...
+
+    def wait_finished(self, seen: int) -> int:
+        """Wait until any job has finished since `seen` (at first 0); the number for next time."""
         ...
 
     def wait_idle(self, deadline_us: int) -> bool:
@@ -227,6 +245,10 @@ class Store(Protocol):
 
     def pause(self, queue: str, *, paused: bool) -> None:
         """Let nobody claim from the queue, or let them again."""
+        ...
+
+    def paused(self, queue: str) -> bool:
+        """Return whether the queue is paused."""
         ...
 
     def now_us(self) -> int:

@@ -13,12 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from quplog.clock import monotonic_us
 from quplog.codec import Types
 from quplog.errors import LogClosed, LogFailed, LogFull, PayloadError, StaleClaim
-from quplog.runner import NOTHING, Finish, Runner, RunnerStore, refused
+from quplog.runner import NOTHING, Finish, Runner, refused
 from quplog.scheduler import tick_due
 from quplog.store import Claim, Store
 from quplog.task import Handler
@@ -29,14 +28,10 @@ RETRY_SECONDS = 1.0
 """How long to hold a result, or a tick, that the device had no room for before trying again."""
 
 
-class PoolStore(Store, RunnerStore, Protocol):
-    """What the pool asks of the store."""
-
-
 class Worker:
     """One thread's loop: its seat in the store, and the runner of its jobs."""
 
-    def __init__(self, store: PoolStore, handlers: Mapping[str, Handler], types: Types) -> None:
+    def __init__(self, store: Store, handlers: Mapping[str, Handler], types: Types) -> None:
         self._seat = store.seat()
         self._runner = Runner(handlers, store, types)
         self._given_up = threading.Event()
@@ -86,7 +81,7 @@ class WorkerPool:
 
     def __init__(
         self,
-        store: PoolStore,
+        store: Store,
         handlers: Mapping[str, Handler],
         types: Types,
         *,
@@ -177,9 +172,7 @@ class WorkerPool:
                 return
 
 
-def run_ready(
-    store: PoolStore, handlers: Mapping[str, Handler], types: Types, deadline_us: int
-) -> int:
+def run_ready(store: Store, handlers: Mapping[str, Handler], types: Types, deadline_us: int) -> int:
     """Run, in this thread, what is due and ready, until there is no more or the deadline passes.
 
     0: no deadline. What a stop() had forbidden is allowed again. Returns how many jobs it ran.

@@ -115,7 +115,10 @@ def test_an_alias_that_mentions_itself_comes_to_an_end() -> None:
 
 
 def test_one_annotation_that_cannot_be_resolved_does_not_hide_the_others() -> None:
-    def task(first: NoSuchName, second: Colour) -> list[Size]:  # type: ignore[name-defined]  # noqa: F821
+    def task(
+        first: NoSuchName,  # type: ignore[name-defined]  # noqa: F821
+        second: Colour,
+    ) -> list[Size]:
         raise NotImplementedError
 
     types = Types()
