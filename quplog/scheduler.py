@@ -126,19 +126,30 @@ def write_schedule(
             return
 
 
-def tick_due(store: Store) -> None:
-    """Turn every schedule whose time has come into its job.
+class Ticker:
+    """Turns the schedules whose time has come into their jobs."""
 
-    One that only a newer version of quplog can read is left as it stands, for such a version; the
-    store asks again in a second.
-    """
-    for stored in store.schedules(due_only=True):
-        try:
-            recurring = Recurring.from_bytes(stored.rule, stored.id)
-        except UnsupportedFormat as error:
-            _warn_once(stored, error)
-            continue
-        now_us = store.now_us()
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._told: set[tuple[str, int]] = set()
+        """The schedules, by id and version, that this version of quplog was said not to read."""
+
+    def tick_due(self) -> None:
+        """Tick every schedule whose time has come.
+
+        One that only a newer version of quplog can read is left as it stands, for such a version;
+        the store asks again in a second.
+        """
+        for stored in self._store.schedules(due_only=True):
+            try:
+                recurring = Recurring.from_bytes(stored.rule, stored.id)
+            except UnsupportedFormat as error:
+                self._tell(stored, error)
+            else:
+                self._tick(stored, recurring)
+
+    def _tick(self, stored: StoredSchedule, recurring: Recurring) -> None:
+        now_us = self._store.now_us()
         tick = recurring.rule.tick(stored.next_us, now_us)
         puts = [
             Put(recurring.spec, recurring.payload, run_us if run_us > now_us else 0)
@@ -146,16 +157,12 @@ def tick_due(store: Store) -> None:
         ]
         change = _change(stored, next_us=tick.next_us, last_us=now_us)
         # False: somebody else was faster, or it was changed; it is looked at again when it is due.
-        store.change_schedule(change, puts, sync=False)
+        self._store.change_schedule(change, puts, sync=False)
 
-
-_warned: set[tuple[str, int]] = set()
-
-
-def _warn_once(stored: StoredSchedule, error: UnsupportedFormat) -> None:
-    if (stored.id, stored.version) not in _warned:
-        _warned.add((stored.id, stored.version))
-        logger.warning("%s", error)
+    def _tell(self, stored: StoredSchedule, error: UnsupportedFormat) -> None:
+        if (stored.id, stored.version) not in self._told:
+            self._told.add((stored.id, stored.version))
+            logger.warning("%s", error)
 
 
 def _change(

@@ -18,7 +18,7 @@ from quplog.clock import monotonic_us
 from quplog.codec import Types
 from quplog.errors import LogClosed, LogFailed, LogFull, PayloadError, StaleClaim
 from quplog.runner import NOTHING, Finish, Runner, refused
-from quplog.scheduler import tick_due
+from quplog.scheduler import Ticker
 from quplog.store import Claim, Store
 from quplog.task import Handler
 
@@ -156,11 +156,12 @@ class WorkerPool:
             self._news.put(threading.current_thread())
 
     def _help(self) -> None:
+        ticker = Ticker(self._store)
         while True:
             try:
                 if not self._store.keep():
                     return
-                tick_due(self._store)
+                ticker.tick_due()
             except (LogFull, MemoryError, OSError) as error:
                 logger.warning("what is due cannot be done, trying again in 1 s: %s", error)
                 if self._stopping.wait(RETRY_SECONDS):
@@ -178,6 +179,6 @@ def run_ready(store: Store, handlers: Mapping[str, Handler], types: Types, deadl
     0: no deadline. What a stop() had forbidden is allowed again. Returns how many jobs it ran.
     """
     store.start()
-    tick_due(store)
+    Ticker(store).tick_due()
     worker = Worker(store, handlers, types)
     return worker.work(lambda: not deadline_us or monotonic_us() < deadline_us, wait=False)
