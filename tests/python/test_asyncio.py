@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, quplog_threads
+from programs import PATIENCE, quplog_threads
 
 from quplog import JobCancelled, JobFailed, JobQueue, JobState, LogClosed, PayloadError
 from quplog.log_store import LogReader

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Program
+from programs import Program
 
 from quplog import (
     JobQueue,

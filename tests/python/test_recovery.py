@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Program
+from programs import PATIENCE, Program
 
 from quplog import JobQueue, JobState, current_job
 from quplog.log_store import LogReader

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from conftest import PATIENCE
+from programs import PATIENCE
 
 from quplog import Backoff, Job, JobFailed, JobQueue, JobState, Retry, Snooze, current_job
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from programs import PATIENCE
 
 from quplog import (
     Cancel,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from programs import PATIENCE
 
 from quplog import JobNotFound, JobQueue, JobState
 from quplog.log_store import LogReader

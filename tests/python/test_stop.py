@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Program, open_files, quplog_threads
+from programs import PATIENCE, Program, open_files, quplog_threads
 
 from quplog import JobQueue, LogClosed, current_job
 
