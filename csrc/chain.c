@@ -339,7 +339,8 @@ static void describe_corrupt(struct chain *chain)
     point_at(chain, chain->files[beheaded ? next : chain->current].base, chain->lsn);
     say(chain,
         "%s is damaged at offset %llu (LSN %llu): what stood there had been acknowledged as synced "
-        "(up to LSN %llu). Nothing was changed. Restore a backup, or salvage the undamaged jobs.",
+        "(up to LSN %llu). Nothing was changed. Restore a backup, or keep the "
+        "directory as it is: the undamaged jobs can still be read.",
         chain->report.file, (unsigned long long)chain->report.damage_offset,
         (unsigned long long)chain->lsn, (unsigned long long)chain->durable);
 }
@@ -350,7 +351,7 @@ static void describe_missing(struct chain *chain)
     point_at(chain, base, base);
     say(chain,
         "The log begins at LSN %llu, but its oldest segment is %s: the one before it is missing. "
-        "Put it back, or salvage what is left.",
+        "Put it back, or restore a backup.",
         (unsigned long long)chain->first_lsn, chain->report.file);
 }
 

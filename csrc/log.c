@@ -451,6 +451,12 @@ static int create_log(struct log *log)
     return QUPLOG_OK;
 }
 
+static int no_log(quplog_report *report)
+{
+    snprintf(report->message, sizeof report->message, "There is no log in it.");
+    return QUPLOG_NOT_A_LOG;
+}
+
 int log_open(struct log *log, const struct io *io, struct control *control, int dir,
              struct log_opening *opening, quplog_report *report)
 {
@@ -462,7 +468,7 @@ int log_open(struct log *log, const struct io *io, struct control *control, int 
     enum chain_end end = CHAIN_CLEAN;
     int status = chain_open(&chain, io, dir);
     if (status == QUPLOG_OK && chain.count == 0) {
-        status = opening->read_only ? QUPLOG_NOT_A_LOG : create_log(log);
+        status = opening->read_only ? no_log(&chain.report) : create_log(log);
     } else if (status == QUPLOG_OK) {
         status = replay(&chain, opening, &end);
         if (status == QUPLOG_OK)

@@ -4,7 +4,7 @@
  * the live tail; a frame that was half written when it was read is looked at again before it is
  * called damaged.
  */
-#include <errno.h>
+#include <stdio.h>
 
 #include "chain.h"
 #include "op.h"
@@ -28,8 +28,11 @@ static int begin(quplog_reader *reader, const char *path, uint64_t lsn)
     if (reader->dir < 0)
         return reader->dir;
     int status = chain_open(&reader->chain, io, reader->dir);
-    if (status == QUPLOG_OK && reader->chain.count == 0)
+    if (status == QUPLOG_OK && reader->chain.count == 0) {
+        snprintf(reader->chain.report.message, sizeof reader->chain.report.message,
+                 "There is no log in it.");
         status = QUPLOG_NOT_A_LOG;
+    }
     if (status == QUPLOG_OK && lsn)
         status = chain_seek(&reader->chain, lsn);
     return status;

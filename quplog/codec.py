@@ -498,7 +498,10 @@ def _to_show(mark: Code, name: str, state: Any) -> Unknown:  # noqa: ANN401 - as
 
 def _member(cls: type, mark: Code, state: Any) -> object:  # noqa: ANN401 - a name or a value
     if mark is Code.FLAG and issubclass(cls, Flag):
-        return cls(state)
+        flags = cls(state)
+        if flags.value != state:  # early releases of Python 3.11 drop bits that they do not know
+            raise PayloadError(_DAMAGED)
+        return flags
     member = cls.__members__.get(state) if issubclass(cls, Enum) else None
     if member is None:
         message = f"the Enum {cls.__qualname__} has no member {state} any more"

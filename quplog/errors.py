@@ -58,7 +58,7 @@ class JobFailed(QuplogError):  # noqa: N818
     r"""`result()` was asked for a job that failed and has no attempts left.
 
     `job_id` is the job, `traceback` the text of the last attempt's traceback as it was in the
-    process that ran it; both are part of the message. `jq.job(job_id).retry()` runs it again.
+    process that ran it; both are part of the message.
 
     >>> error = JobFailed("job 7 failed: ValueError: no", 7, "Traceback ...\nValueError: no")
     >>> error.job_id
@@ -110,7 +110,7 @@ class LogCorrupt(QuplogError):  # noqa: N818
     """Bytes of the log that were acknowledged as durable are damaged, so it is not opened.
 
     `file`, `offset` in it and `lsn` tell where (None: not known). `quplog verify DIR` shows the
-    extent, `quplog salvage DIR NEWDIR` writes a new log of all that is whole.
+    extent. Restore a backup; until then leave the directory as it is.
     """
 
     def __init__(
