@@ -376,6 +376,10 @@ int64_t quplog_now(quplog *log);
 int quplog_reader_open(const char *path, uint64_t lsn, quplog_reader **out, quplog_report *report);
 /* QUPLOG_OK, QUPLOG_EMPTY at the end, QUPLOG_CORRUPT, QUPLOG_UNSUPPORTED. */
 int quplog_reader_next(quplog_reader *reader, quplog_record *out);
+/* From now on hand out only what concerns this job, or every job (OPEN, WORKER, DUE). 0: all. */
+void quplog_reader_about(quplog_reader *reader, uint64_t id);
+/* Check the next ops, at most `most`, without handing them out. Returns as quplog_reader_next(). */
+int quplog_reader_skip(quplog_reader *reader, size_t most);
 /* The report so far; `size` is the total of bytes to read, for a progress bar. */
 void quplog_reader_report(quplog_reader *reader, quplog_report *out, uint64_t *size);
 void quplog_reader_close(quplog_reader *reader);

@@ -19,6 +19,7 @@ struct quplog_reader {
     uint32_t puts;   /* so many of the frame's jobs were seen */
     struct op_job names;
     bool inside; /* a frame is being taken apart */
+    uint64_t about; /* hand out what concerns this job only; 0: all */
 };
 
 static int begin(quplog_reader *reader, const char *path, uint64_t lsn)
@@ -221,9 +222,25 @@ int quplog_reader_next(quplog_reader *reader, quplog_record *out)
         if (status)
             return status;
         status = next_op(reader, out);
+        if (status == QUPLOG_OK && reader->about && out->id && out->id != reader->about)
+            continue;
         if (status != QUPLOG_EMPTY) /* empty: the frame's ops are over */
             return status;
     }
+}
+
+void quplog_reader_about(quplog_reader *reader, uint64_t id)
+{
+    reader->about = id;
+}
+
+int quplog_reader_skip(quplog_reader *reader, size_t most)
+{
+    quplog_record unused;
+    int status = QUPLOG_OK;
+    for (size_t i = 0; status == QUPLOG_OK && i < most; i++)
+        status = quplog_reader_next(reader, &unused);
+    return status;
 }
 
 void quplog_reader_report(quplog_reader *reader, quplog_report *out, uint64_t *size)

@@ -719,14 +719,15 @@ class LogSeat:
 class LogReader:
     """The ops of a log directory, one by one, from an LSN on; needs no lock and changes nothing.
 
-    Iterating ends at the live tail, at a torn end or at damage: `report()` tells which.
+    Iterating ends at the live tail, at a torn end or at damage: `report()` tells which. `job_id`:
+    only what concerns this job, or every job (0: everything).
 
     >>> with LogReader("jobs") as reader:                   # doctest: +SKIP
     ...     for record in reader:
     ...         print(record.lsn, record.type, record.id)
     """
 
-    def __init__(self, path: str | os.PathLike[str], lsn: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], lsn: int = 0, *, job_id: int = 0) -> None:
         out = ffi.new("quplog_reader **")
         found = ffi.new("quplog_report *")
         name = os.fspath(path)
@@ -734,15 +735,18 @@ class LogReader:
         if status:
             raise _open_error(status, name, _read_report(found))
         self._reader = ffi.gc(out[0], lib.quplog_reader_close)
+        lib.quplog_reader_about(self._reader, job_id)
         self._record = ffi.new("quplog_record *")
         self.path = Path(name)
 
     def __iter__(self) -> Iterator[LogRecord]:
         """The records that are left."""
-        while (status := lib.quplog_reader_next(self._open_reader(), self._record)) == 0:
+        while self._goes_on(lib.quplog_reader_next(self._open_reader(), self._record)):
             yield self._read()
-        if status not in (lib.QUPLOG_EMPTY, lib.QUPLOG_CORRUPT):
-            raise _error(status, str(self.path))
+
+    def skip(self, most: int) -> bool:
+        """Check the next `most` records without reading them out; False at the end."""
+        return self._goes_on(lib.quplog_reader_skip(self._open_reader(), most))
 
     def report(self) -> Report:
         """What reading has found so far."""
@@ -765,6 +769,12 @@ class LogReader:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def _goes_on(self, status: int) -> bool:
+        if status in (lib.QUPLOG_EMPTY, lib.QUPLOG_CORRUPT):
+            return False
+        _check(status, str(self.path))
+        return True
 
     def _open_reader(self) -> Any:
         if not self._reader:

@@ -205,11 +205,9 @@ def _load(store: LogStore, job_id: int) -> Details:
 
 def _history(directory: Path, record: Record) -> list[Event]:
     history = History(record.id)
-    with LogReader(directory) as reader, progress("reading", reader.size()) as advance:
-        for number, step in enumerate(reader):
+    with LogReader(directory, job_id=record.id) as reader:
+        for step in reader:
             history.read(step)
-            if number % PAGE == 0:
-                advance(reader.report().bytes)
     return history.events_up_to(record.state)
 
 
