@@ -2,88 +2,165 @@
 #include "commit.h"
 
 #include "crc32c.h"
+#include "failpoint.h"
+#include "follow.h"
+#include "turn.h"
 
-int64_t commit_now(struct core *q)
+/* More than this is caught up before the turn is taken, not in it. */
+enum { BEHIND_MOST = 256 << 10, TRIES = 4 };
+
+/* ---- begin and end ---- */
+
+static bool far_behind(struct core *q)
 {
-    return q->io->now_us(q->io->world);
+    uint64_t applied = atomic_load(&q->applied);
+    return applied == 0 || control_tail(&q->control) > applied + BEHIND_MOST;
 }
 
-static bool closed(const struct core *q)
+/* What was appended between catching up and the turn; and who has waited long enough for others to
+ * pause catches up in the turn. */
+static int catch_up_rest(struct core *q, bool last)
 {
-    return atomic_load(&q->abandoned) || atomic_load(&q->control.closed);
-}
-
-struct core *core_of(quplog *log)
-{
-    return atomic_load(&log->closed) || closed(log->core) ? NULL : log->core;
-}
-
-static int usable(struct core *q)
-{
-    if (closed(q))
-        return QUPLOG_CLOSED;
-    if (q->read_only)
-        return QUPLOG_READ_ONLY;
-    return control_poisoned(&q->control) ? QUPLOG_FAILED : QUPLOG_OK;
-}
-
-int commit_begin(struct core *q)
-{
-    int status = usable(q);
+    if (!last && far_behind(q))
+        return QUPLOG_NOT_FOUND;
+    q->io->mutex_lock(q->io->world, &q->view);
+    int status = follow_to(q, control_older(&q->control.page->tail));
+    q->viewing = status == QUPLOG_OK;
     if (status)
-        return status;
-    q->io->mutex_lock(q->io->world, &q->append);
-    status = usable(q); /* it may have failed while this thread waited */
-    if (status)
-        commit_end(q);
+        follow_unview(q);
     return status;
+}
+
+static int begin_to_decide(struct core *q)
+{
+    int status = QUPLOG_NOT_FOUND;
+    for (int i = 1; i <= TRIES && status == QUPLOG_NOT_FOUND; i++) {
+        status = core_usable(q);
+        if (status == QUPLOG_OK && far_behind(q)) {
+            status = follow_view(q);
+            if (status == QUPLOG_OK)
+                follow_unview(q);
+        }
+        if (status == QUPLOG_OK)
+            status = turn_take(q);
+        if (status)
+            return status == QUPLOG_NOT_FOUND ? QUPLOG_CORRUPT : status;
+        status = catch_up_rest(q, i == TRIES);
+        if (status)
+            turn_give(q);
+    }
+    return status == QUPLOG_NOT_FOUND ? QUPLOG_CORRUPT : status;
+}
+
+int commit_begin(struct core *q, enum commit_mode mode)
+{
+    if (mode == COMMIT_DECIDE)
+        return begin_to_decide(q);
+    int status = turn_take(q);
+    if (status || !q->io->mutex_trylock(q->io->world, &q->view))
+        return status;
+    q->viewing = q->loaded && atomic_load(&q->applied) == control_older(&q->control.page->tail);
+    if (!q->viewing)
+        follow_unview(q);
+    return QUPLOG_OK;
+}
+
+static void stop_viewing(struct core *q)
+{
+    if (q->viewing)
+        follow_unview(q);
+    q->viewing = false;
 }
 
 void commit_end(struct core *q)
 {
-    q->io->mutex_unlock(q->io->world, &q->append);
+    stop_viewing(q);
+    turn_give(q);
+    if (atomic_load(&q->unflushed) && atomic_load(&q->flusher_state) == 0)
+        q->start_flusher(q); /* if it can't be, a helper or the end makes things durable */
+}
+
+uint64_t commit_end_lsn(const struct core *q)
+{
+    return control_older(&q->control.page->tail);
+}
+
+/* ---- waking ---- */
+
+void commit_wake_workers(struct core *q, int count, uint32_t bits)
+{
+    control_bump(q->io, &q->control.page->work, count, bits);
+}
+
+void commit_wake_helpers(struct core *q)
+{
+    control_bump(q->io, &q->control.page->attention, CONTROL_ALL, IO_ALL_BITS);
+}
+
+void commit_lower_due(struct core *q, int64_t due_us)
+{
+    struct control_number *next_due = &q->control.page->next_due;
+    if (due_us <= 0 || (uint64_t)due_us >= control_older(next_due))
+        return;
+    control_write_number(next_due, (uint64_t)due_us);
+    commit_wake_helpers(q);
 }
 
 static void tell_finished(void *context, uint64_t id)
 {
     struct core *q = context;
-    control_bump(q->io, &q->control.results[id % CONTROL_RESULTS], CONTROL_ALL);
+    struct control_word *word = &q->control.page->results[id % CONTROL_RESULTS];
+    control_bump(q->io, word, CONTROL_ALL, IO_ALL_BITS);
 }
 
-/* The first frame after quiet wakes the flusher; the others find it awake. */
+/* Before the frame is written: see commit.h. */
+static void tell_others(struct core *q, const struct commit *commit)
+{
+    struct control_page *page = q->control.page;
+    if (commit->wake_bits)
+        commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
+    commit_lower_due(q, commit->earliest_us);
+    if (!commit->quiet && atomic_load(&page->deep))
+        commit_wake_helpers(q); /* those who sleep without end, from now on look each second */
+    FAILPOINT("woken");
+}
+
+/* The first frame after quiet wakes the flusher of this process; the others find it awake. */
 static void arm_flusher(struct core *q)
 {
     if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
-        control_bump(q->io, &q->control.flush, 1);
+        control_bump(q->io, &q->control.page->flush, CONTROL_ALL, 1U << (q->mark & 31));
 }
 
-static int append_and_apply(struct core *q, struct frame *frame, uint32_t body_crc, uint64_t *lsn)
+/* ---- append, then apply ---- */
+
+static int append_and_apply(struct core *q, struct frame *frame, const struct commit *commit,
+                            uint64_t *at)
 {
-    uint64_t at;
-    q->io->mutex_lock(q->io->world, &q->view);
-    int status = table_reserve(&q->table, frame);
-    q->io->mutex_unlock(q->io->world, &q->view);
-    if (status == QUPLOG_OK)
-        status = log_append(&q->log, frame, body_crc, &at);
-    if (status)
+    int status = q->viewing ? table_reserve(&q->table, frame) : QUPLOG_OK;
+    if (status == QUPLOG_OK) {
+        tell_others(q, commit);
+        status = log_append(&q->log, frame, commit->body_crc, commit->put_count, commit->urgent,
+                            at);
+    }
+    if (status || !q->viewing)
         return status;
-    q->io->mutex_lock(q->io->world, &q->view);
-    table_apply(&q->table, frame, at, tell_finished, q);
-    q->io->mutex_unlock(q->io->world, &q->view);
-    if (lsn)
-        *lsn = at;
+    table_apply(&q->table, frame, *at, tell_finished, q);
+    atomic_store(&q->applied, *at + frame->length);
+    FAILPOINT("applied");
     return QUPLOG_OK;
 }
 
-int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t body_crc,
-                 uint64_t first_id, uint64_t *lsn)
+int commit_frame(struct core *q, struct commit *commit)
 {
     struct frame frame = {.kind = FRAME_OPS,
-                          .op_count = op_count,
-                          .time_us = commit_now(q),
-                          .first_id = first_id,
-                          .body = body};
-    int status = append_and_apply(q, &frame, body_crc, lsn);
+                          .op_count = commit->op_count,
+                          .time_us = core_now(q),
+                          .body = commit->body};
+    commit->first_id = control_older(&q->control.page->next_id);
+    if (commit->put_count)
+        frame.first_id = commit->first_id;
+    int status = append_and_apply(q, &frame, commit, &commit->lsn);
     if (status == QUPLOG_OK)
         arm_flusher(q);
     return status;
@@ -91,29 +168,46 @@ int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t b
 
 int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn)
 {
-    struct span body = {ops->data, ops->length};
-    return commit_frame(q, op_count, body, crc32c(0, body.data, body.length), 0, lsn);
+    struct commit commit = {.body = {ops->data, ops->length},
+                            .body_crc = crc32c(0, ops->data, ops->length),
+                            .op_count = op_count,
+                            .urgent = true};
+    int status = commit_frame(q, &commit);
+    if (status == QUPLOG_OK && lsn)
+        *lsn = commit.lsn;
+    return status;
 }
 
 int commit_witness(struct core *q, bool closing)
 {
     unsigned char flags[8];
+    uint64_t at;
     put_u64(flags, closing ? FRAME_CLOSING : 0);
     struct frame frame = {
-        .kind = FRAME_SYNCED, .time_us = commit_now(q), .body = {flags, sizeof flags}};
-    return append_and_apply(q, &frame, crc32c(0, flags, sizeof flags), NULL);
+        .kind = FRAME_SYNCED, .time_us = core_now(q), .body = {flags, sizeof flags}};
+    struct commit commit = {
+        .body_crc = crc32c(0, flags, sizeof flags), .urgent = true, .quiet = true};
+    int status = append_and_apply(q, &frame, &commit, &at);
+    if (status == QUPLOG_OK)
+        atomic_store(&q->control.page->witness, at + frame.length);
+    return status;
 }
 
 int commit_sync(struct core *q, uint64_t lsn)
 {
-    if (atomic_load(&q->abandoned))
+    if (core_is_copy(q))
         return QUPLOG_CLOSED;
-    return sync_to(&q->sync, lsn);
+    int status = sync_to(&q->sync, lsn);
+    if (status == QUPLOG_FAILED)
+        turn_drop(q);
+    return status;
 }
+
+/* ---- due times ---- */
 
 int commit_due(struct core *q)
 {
-    int64_t now = commit_now(q);
+    int64_t now = core_now(q);
     if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
         return QUPLOG_OK;
     struct buffer ops = {0};
@@ -123,17 +217,6 @@ int commit_due(struct core *q)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);
     if (status == QUPLOG_OK)
-        commit_wake_workers(q, (int)(before - q->table.due.count));
+        commit_wake_workers(q, (int)(before - q->table.due.count), IO_ALL_BITS);
     return status;
-}
-
-void commit_wake_workers(struct core *q, int count)
-{
-    control_bump(q->io, &q->control.work, count);
-}
-
-void commit_wake_helper(struct core *q, int64_t due_us)
-{
-    if (due_us < atomic_load(&q->helper_until))
-        control_bump(q->io, &q->control.attention, CONTROL_ALL);
 }

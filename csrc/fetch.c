@@ -7,7 +7,7 @@ enum { FIRST_READ = 256 };
  * may be fewer bytes than that, so the second try asks for the header alone. */
 static int read_start(struct core *q, uint64_t lsn, struct buffer *bytes)
 {
-    uint64_t tail = atomic_load_explicit(&q->control.tail, memory_order_acquire);
+    uint64_t tail = control_tail(&q->control);
     if (lsn + OP_HEADER > tail)
         return QUPLOG_NOT_FOUND;
     size_t want = tail - lsn < FIRST_READ ? (size_t)(tail - lsn) : FIRST_READ;

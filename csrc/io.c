@@ -9,7 +9,7 @@
  *   Locks     open-file-description locks: two descriptors exclude each other in one process too,
  *             and closing another descriptor of the file does not give them up, as it does with
  *             the older locks of POSIX.
- *   State     none but the registry. `world` is unused here.
+ *   State     none but the registry and the mark of this process. `world` is unused here.
  */
 #include "io.h"
 
@@ -24,9 +24,11 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -247,6 +249,24 @@ static int system_lock(void *w, int fd, uint64_t byte, int mode)
     return status == -EACCES ? -EAGAIN : status;
 }
 
+/* ---- memory ---- */
+
+static int system_map(void *w, int fd, size_t size, void **out)
+{
+    (void)w;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    *out = memory;
+    return 0;
+}
+
+static void system_unmap(void *w, void *memory, size_t size)
+{
+    (void)w;
+    must(munmap(memory, size) == 0 ? 0 : errno);
+}
+
 /* ---- futexes ---- */
 
 /* The kernel's timespec with 64-bit times, and the call that takes it, on every machine. */
@@ -262,7 +282,7 @@ enum { FUTEX_CALL = SYS_futex };
 #endif
 
 static int system_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
-                             int flags)
+                             int flags, uint32_t bits)
 {
     (void)w;
     /* A wait without a deadline would be resumed behind our back after a handler with SA_RESTART;
@@ -275,15 +295,15 @@ static int system_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t
     };
     int how = FUTEX_WAIT_BITSET | (flags & IO_FUTEX_MONOTONIC ? 0 : FUTEX_CLOCK_REALTIME) |
               (flags & IO_FUTEX_SHARED ? 0 : FUTEX_PRIVATE_FLAG);
-    long status = syscall(FUTEX_CALL, word, how, expected, &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+    long status = syscall(FUTEX_CALL, word, how, expected, &deadline, NULL, bits);
     return status == 0 || errno == EAGAIN ? 0 : -errno;
 }
 
-static int system_futex_wake(void *w, uint32_t *word, int count, bool shared)
+static int system_futex_wake(void *w, uint32_t *word, int count, int flags, uint32_t bits)
 {
     (void)w;
-    int how = FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG);
-    return (int)SYSTEM_CALL(syscall(FUTEX_CALL, word, how, count, NULL, NULL, 0));
+    int how = FUTEX_WAKE_BITSET | (flags & IO_FUTEX_SHARED ? 0 : FUTEX_PRIVATE_FLAG);
+    return (int)SYSTEM_CALL(syscall(FUTEX_CALL, word, how, count, NULL, NULL, bits));
 }
 
 /* ---- time, chance, identity ---- */
@@ -366,6 +386,38 @@ static uint32_t system_process_id(void *w)
 {
     (void)w;
     return (uint32_t)getpid();
+}
+
+/* The mark stands in a page that the kernel empties in the child of a fork, however that was made:
+ * also where no handler runs. What is counted beside it is copied, so the child's next mark is one
+ * that none of its ancestors has. */
+static _Atomic uint32_t *mark_page(void)
+{
+    static _Atomic(_Atomic uint32_t *) page;
+    _Atomic uint32_t *mine = atomic_load(&page), *none = NULL;
+    if (mine)
+        return mine;
+    long size = sysconf(_SC_PAGESIZE);
+    void *memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    must(memory == MAP_FAILED ? errno : 0);
+    (void)madvise(memory, (size_t)size, MADV_WIPEONFORK); /* without it the handler empties it */
+    if (atomic_compare_exchange_strong(&page, &none, (_Atomic uint32_t *)memory))
+        return memory;
+    must(munmap(memory, (size_t)size) == 0 ? 0 : errno); /* another thread was faster */
+    return none;
+}
+
+static uint32_t system_process_mark(void *w)
+{
+    (void)w;
+    static _Atomic uint32_t marks;
+    _Atomic uint32_t *mark = mark_page();
+    uint32_t mine = atomic_load_explicit(mark, memory_order_relaxed), none = 0;
+    if (mine)
+        return mine;
+    uint32_t next = atomic_fetch_add(&marks, 1) + 1;
+    return atomic_compare_exchange_strong(mark, &none, next) ? next : none;
 }
 
 static void system_host_name(void *w, char *out, size_t size)
@@ -460,15 +512,36 @@ static void system_thread_join(void *w, struct io_thread *thread)
     must(pthread_join(id, NULL));
 }
 
+static void empty_mark(void)
+{
+    atomic_store(mark_page(), 0);
+}
+
+static int system_at_fork(void *w, void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)w;
+    int error = pthread_atfork(NULL, NULL, empty_mark);
+    return error ? -error : -pthread_atfork(before, parent, child);
+}
+
 /* ---- the table ---- */
 
-/* A union, so that the registry's first field can be initialised as the mutex that it is. */
-static union {
+/* A union, so that the registry's mutexes can be initialised as what they are. */
+union initial_mutex {
     pthread_mutex_t mutex;
+    struct io_mutex room;
+};
+
+static union {
+    struct {
+        union initial_mutex list, opening;
+    } mutexes;
     struct io_registry registry;
-} opened = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} opened = {.mutexes = {{PTHREAD_MUTEX_INITIALIZER}, {PTHREAD_MUTEX_INITIALIZER}}};
 
 _Static_assert(offsetof(struct io_registry, mutex) == 0, "see `opened`");
+_Static_assert(offsetof(struct io_registry, opening) == sizeof(union initial_mutex),
+               "see `opened`");
 
 const struct io *io_system(void)
 {
@@ -486,6 +559,8 @@ const struct io *io_system(void)
         .list = system_list,
         .is_network = system_is_network,
         .lock = system_lock,
+        .map = system_map,
+        .unmap = system_unmap,
         .futex_wait = system_futex_wait,
         .futex_wake = system_futex_wake,
         .now_us = system_now_us,
@@ -493,6 +568,7 @@ const struct io *io_system(void)
         .random = system_random,
         .boot_id = system_boot_id,
         .process_id = system_process_id,
+        .process_mark = system_process_mark,
         .host_name = system_host_name,
         .mutex_init = system_mutex_init,
         .mutex_destroy = system_mutex_destroy,
@@ -501,6 +577,7 @@ const struct io *io_system(void)
         .mutex_unlock = system_mutex_unlock,
         .thread_start = system_thread_start,
         .thread_join = system_thread_join,
+        .at_fork = system_at_fork,
         .registry = &opened.registry,
     };
     return &table;

@@ -75,10 +75,16 @@ struct io {
           -EAGAIN if somebody else holds it -- */
     int (*lock)(void *w, int fd, uint64_t byte, int mode);
 
-    /* -- futexes, private to the process and on the wall clock unless `flags` say otherwise.
+    /* -- memory: `size` bytes of a file, shared with everybody who maps them -- */
+    int (*map)(void *w, int fd, size_t size, void **out);
+    void (*unmap)(void *w, void *memory, size_t size);
+
+    /* -- futexes, private to the process and on the wall clock unless `flags` say otherwise. A wake
+          reaches those who wait with one of its `bits`.
           wait: 0 woken or *word != expected, -ETIMEDOUT, -EINTR. deadline_us < 0: no limit -- */
-    int (*futex_wait)(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags);
-    int (*futex_wake)(void *w, uint32_t *word, int count, bool shared);
+    int (*futex_wait)(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags,
+                      uint32_t bits);
+    int (*futex_wake)(void *w, uint32_t *word, int count, int flags, uint32_t bits);
 
     /* -- time, chance, identity -- */
     int64_t (*now_us)(void *w);       /* wall clock since 1970 */
@@ -86,6 +92,9 @@ struct io {
     int (*random)(void *w, void *buffer, size_t length);
     void (*boot_id)(void *w, unsigned char out[16]); /* one value per boot of the kernel */
     uint32_t (*process_id)(void *w);
+    /* A number that this process has in common with none that it was forked from, and which stands
+       for it alone; not 0. Cheap enough for every call. */
+    uint32_t (*process_mark)(void *w);
     void (*host_name)(void *w, char *out, size_t size); /* NUL-terminated, cut if need be */
 
     /* -- threads of the process -- */
@@ -97,17 +106,22 @@ struct io {
     /* Start a thread with all signals blocked. */
     int (*thread_start)(void *w, struct io_thread *out, void (*run)(void *arg), void *arg);
     void (*thread_join)(void *w, struct io_thread *thread);
+    /* From now on call these around every fork(), in this process or, `child`, in the new one. */
+    int (*at_fork)(void *w, void (*before)(void), void (*parent)(void), void (*child)(void));
 
-    /* The logs that are open in this process (queue.c keeps the list), and what guards them. */
+    /* The logs that are open in this process (open.c keeps the list), and what guards them. */
     struct io_registry *registry;
 };
 
 struct io_registry {
-    struct io_mutex mutex;
+    struct io_mutex mutex;   /* the list; held for moments only, also while this process forks */
+    struct io_mutex opening; /* one log at a time is opened or closed */
     void *first;
+    bool watches_forks;
 };
 
 enum { IO_CWD = -100 };
+enum { IO_ALL_BITS = 0xffffffff };
 
 /* The operating system itself. The table is constant; its registry is the core's only global. */
 const struct io *io_system(void);

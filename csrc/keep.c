@@ -1,9 +1,23 @@
-/* keep.c: see keep.h. */
-#include "keep.h"
-
+/* keep.c: the duties that nobody asks for: let come due, give up the dead, forget; and the helper.
+ *
+ * Each duty is a step that does what is due now and says when it is next due; the helper (a thread
+ * of the caller's in quplog_keep()) only loops over them. There is one in each process that has
+ * started workers, and one of them at a time has the lock KEEP and does what is due; one that does
+ * not get it looks again after a second, should it still be needed.
+ *
+ * A helper looks each second while something runs, can be claimed here, or is not durable: its owner
+ * may die. Else it sleeps until something is due, or without end, counted in `deep`: whoever
+ * appends then wakes it, and it only notes that it has to look in a second. Under `append` both are
+ * decided, so that no frame falls between.
+ */
 #include <errno.h>
 
-enum { SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
+#include "crc32c.h"
+#include "flush.h"
+#include "follow.h"
+#include "roster.h"
+
+enum { KEEP_NEVER = -1, SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
 enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US };
 
 static void sooner(int64_t *next, int64_t candidate)
@@ -12,61 +26,11 @@ static void sooner(int64_t *next, int64_t candidate)
         *next = candidate;
 }
 
-/* ---- durability ---- */
-
-int keep_flush(struct core *q)
-{
-    if (!atomic_exchange(&q->unflushed, 0))
-        return QUPLOG_OK;
-    int status = commit_sync(q, atomic_load(&q->control.tail));
-    if (status)
-        return status;
-    status = commit_begin(q);
-    if (status)
-        return status;
-    /* Frames that came meanwhile say `synced` themselves: only a quiet log needs a witness. */
-    if (!atomic_load(&q->unflushed))
-        status = commit_witness(q, false);
-    commit_end(q);
-    return status;
-}
-
-static void flusher(void *context)
-{
-    struct core *q = context;
-    const struct io *io = q->io;
-    while (!atomic_load(&q->control.closed) && !control_poisoned(&q->control)) {
-        uint32_t seen = control_read(&q->control.flush);
-        bool work = atomic_load(&q->unflushed) != 0;
-        int64_t deadline = work ? io->monotonic_us(io->world) + q->flush_interval_us : -1;
-        if (atomic_load(&q->control.closed))
-            break;
-        int woken = control_sleep(io, &q->control.flush, seen, deadline, IO_FUTEX_MONOTONIC);
-        if (work && woken == -ETIMEDOUT)
-            (void)keep_flush(q); /* a failed sync is told to all by the poison; a full disk is
-                                    told by the next append, and the witness can wait */
-    }
-}
-
-int keep_start_flusher(struct core *q)
-{
-    int status = q->io->thread_start(q->io->world, &q->flusher, flusher, q);
-    q->flusher_started = status == 0;
-    return status;
-}
-
-void keep_stop_flusher(struct core *q)
-{
-    if (q->flusher_started)
-        q->io->thread_join(q->io->world, &q->flusher);
-    q->flusher_started = false;
-}
-
 /* ---- due times ---- */
 
-int keep_due(struct core *q)
+static int let_come_due(struct core *q)
 {
-    int status = commit_begin(q);
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
     status = commit_due(q);
@@ -74,21 +38,66 @@ int keep_due(struct core *q)
     return status;
 }
 
-bool keep_tick_due(struct core *q)
+/* There is a schedule that is due and whose caller was not told of it within the last second: a
+ * caller that can't tick it, or met a full disk, does not spin. */
+static int look_for_ticks(struct core *q, bool *due)
 {
-    bool due = false;
-    int64_t now = commit_now(q);
-    q->io->mutex_lock(q->io->world, &q->view);
+    int64_t now = core_now(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     for (size_t i = 0; i < q->table.schedule_count; i++) {
         struct table_schedule *s = &q->table.schedules[i];
         bool asked = now >= s->asked_us && now - s->asked_us < SECOND_US;
         if (s->paused || s->next_us > now || asked)
             continue;
         s->asked_us = now;
-        due = true;
+        *due = true;
     }
-    q->io->mutex_unlock(q->io->world, &q->view);
-    return due;
+    follow_unview(q);
+    return QUPLOG_OK;
+}
+
+/* ---- the dead ---- */
+
+static int give_up_the_dead(struct core *q)
+{
+    size_t released;
+    int status = commit_begin(q, COMMIT_DECIDE);
+    if (status)
+        return status;
+    status = slot_release_dead(q, &released);
+    commit_end(q);
+    return status;
+}
+
+/* Frames that stay unsynced for a second are of a process that is gone. */
+static int flush_for_the_dead(struct core *q)
+{
+    int64_t now = core_monotonic(q);
+    if (!flush_is_due(q)) {
+        q->unsynced_since_us = 0;
+        return QUPLOG_OK;
+    }
+    if (q->unsynced_since_us == 0)
+        q->unsynced_since_us = now;
+    if (now - q->unsynced_since_us < SECOND_US)
+        return QUPLOG_OK;
+    q->unsynced_since_us = 0;
+    return commit_sync(q, control_tail(&q->control));
+}
+
+/* After a full disk: as soon as there is room, new jobs are taken in again. */
+static int make_spare(struct core *q)
+{
+    if (!atomic_load(&q->control.page->spare_used))
+        return QUPLOG_OK;
+    int status = commit_begin(q, COMMIT_BLIND);
+    if (status)
+        return status;
+    status = log_make_spare(&q->log);
+    commit_end(q);
+    return status;
 }
 
 /* ---- retention ---- */
@@ -117,7 +126,7 @@ static int64_t forget_time(const struct core *q, const struct heap *heap, int64_
 static void sooner_forget(struct core *q, int64_t *next)
 {
     const struct op_settings *settings = &q->table.settings;
-    int64_t soonest = KEEP_NEVER, earliest = commit_now(q) + SECOND_US;
+    int64_t soonest = KEEP_NEVER, earliest = core_now(q) + SECOND_US;
     sooner(&soonest, forget_time(q, &q->table.succeeded, settings->keep_succeeded_us));
     sooner(&soonest, forget_time(q, &q->table.failed, settings->keep_failed_us));
     if (soonest != KEEP_NEVER)
@@ -127,7 +136,7 @@ static void sooner_forget(struct core *q, int64_t *next)
 /* Below which LSN the finished jobs of one heap can go now; 0: none can. */
 static uint64_t forget_bound(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
-    int64_t now = q->io->now_us(q->io->world);
+    int64_t now = core_now(q);
     bool many = heap->count > KEPT_MOST;
     struct retention retention = {q, now - (many && keep_us > KEPT_LEAST_US ? KEPT_LEAST_US
                                                                             : keep_us)};
@@ -145,19 +154,24 @@ static int forget_some(struct core *q, bool *more)
     *more = succeeded || failed;
     if (*more) {
         status = op_encode_forget(&ops, succeeded, failed, (struct span){NULL, 0});
+        struct commit commit = {.body = {ops.data, ops.length},
+                                .body_crc = crc32c(0, ops.data, ops.length),
+                                .op_count = 1,
+                                .urgent = true,
+                                .quiet = true};
         if (status == QUPLOG_OK)
-            status = commit_ops(q, 1, &ops, NULL);
+            status = commit_frame(q, &commit);
     }
     buffer_free(&ops);
     return status;
 }
 
-int keep_forget(struct core *q, int64_t *next)
+static int forget(struct core *q, int64_t *next)
 {
     bool more = true;
     int status = QUPLOG_OK;
     for (int i = 0; more && status == QUPLOG_OK && i < FORGET_AT_ONCE; i++) {
-        status = commit_begin(q);
+        status = commit_begin(q, COMMIT_DECIDE);
         if (status)
             return status;
         status = forget_some(q, &more);
@@ -166,26 +180,53 @@ int keep_forget(struct core *q, int64_t *next)
         commit_end(q);
     }
     if (more && status == QUPLOG_OK)
-        sooner(next, commit_now(q)); /* look at the other duties, then go on at once */
+        sooner(next, core_now(q)); /* look at the other duties, then go on at once */
     return status;
 }
 
 /* ---- the helper ---- */
 
-/* A full disk is no reason to give up, and none to spin: come again in a second. */
+/* A full disk is no reason to give up, and none to spin, nor is a holder of the lock that was
+ * stopped: come again in a second. */
 static int tolerate(struct core *q, int status, int64_t *next)
 {
-    if (status != QUPLOG_FULL)
+    if (status != QUPLOG_FULL && status != QUPLOG_LOCKED)
         return status;
-    sooner(next, commit_now(q) + SECOND_US);
+    sooner(next, core_now(q) + SECOND_US);
     return QUPLOG_OK;
 }
 
-/* When the next duty is, as the table stands now. */
-static int64_t look_again(struct core *q)
+/* Everything that is due now, by whoever has the lock KEEP. */
+static int do_duties(struct core *q, int64_t *next, bool *tick)
 {
-    int64_t next = KEEP_NEVER, now = commit_now(q);
-    q->io->mutex_lock(q->io->world, &q->view);
+    const struct io *io = q->io;
+    if (!io->mutex_trylock(io->world, &q->keeping))
+        return tolerate(q, QUPLOG_LOCKED, next);
+    int status = lock_try(&q->lock, LOCK_KEEP, IO_EXCLUSIVE_LOCK);
+    if (status == 0) {
+        status = tolerate(q, let_come_due(q), next);
+        if (status == QUPLOG_OK)
+            status = tolerate(q, give_up_the_dead(q), next);
+        if (status == QUPLOG_OK)
+            status = flush_for_the_dead(q);
+        if (status == QUPLOG_OK)
+            status = tolerate(q, forget(q, next), next);
+        if (status == QUPLOG_OK)
+            status = tolerate(q, make_spare(q), next);
+        if (status == QUPLOG_OK)
+            status = look_for_ticks(q, tick);
+        (void)lock_release(&q->lock, LOCK_KEEP);
+    } else if (status == -EAGAIN) {
+        status = tolerate(q, QUPLOG_LOCKED, next);
+    }
+    io->mutex_unlock(io->world, &q->keeping);
+    return control_poisoned(&q->control) ? QUPLOG_FAILED : status;
+}
+
+/* When the next job or schedule is due, as the table stands now. */
+static int64_t next_due(struct core *q)
+{
+    int64_t next = KEEP_NEVER, now = core_now(q);
     if (q->table.due.count)
         sooner(&next, (int64_t)heap_top(&q->table.due)->key);
     for (size_t i = 0; i < q->table.schedule_count; i++) {
@@ -193,38 +234,69 @@ static int64_t look_again(struct core *q)
         if (!s->paused)
             sooner(&next, s->next_us > now ? s->next_us : s->asked_us + SECOND_US);
     }
-    sooner_forget(q, &next);
-    q->io->mutex_unlock(q->io->world, &q->view);
     return next;
+}
+
+/* With the turn taken: until when to sleep, and whether whoever appends has to wake us. */
+static bool decide_sleep(quplog *log, int64_t *next)
+{
+    struct core *q = log->core;
+    struct control_page *page = q->control.page;
+    int64_t due = next_due(q);
+    control_write_number(&page->next_due, due == KEEP_NEVER ? CONTROL_NEVER : (uint64_t)due);
+    sooner(next, due);
+    sooner_forget(q, next);
+    bool claimable = roster_claimable(log);
+    if (claimable) /* whoever was woken for it may have died */
+        control_wake(q->io, &page->work, 1, roster_open_bits(log));
+    if (q->table.running || claimable || flush_is_due(q))
+        sooner(next, core_now(q) + SECOND_US);
+    bool deep = *next == KEEP_NEVER || *next > core_now(q) + SECOND_US;
+    if (deep)
+        atomic_fetch_add(&page->deep, 1);
+    return deep;
+}
+
+/* Look at everything once, then sleep. *note: something was appended after quiet. */
+static int look_and_sleep(quplog *log, bool *note)
+{
+    struct core *q = log->core;
+    struct control_page *page = q->control.page;
+    int64_t next = KEEP_NEVER;
+    bool tick = false, deep = false;
+    uint32_t seen = control_read(&page->attention); /* before looking at anything */
+    if (atomic_load(&log->stopping))
+        return QUPLOG_STOPPED;
+    if (*note) {
+        next = core_now(q) + SECOND_US;
+    } else {
+        int status = do_duties(q, &next, &tick);
+        if (status == QUPLOG_OK && tick)
+            return QUPLOG_TICK;
+        if (status == QUPLOG_OK)
+            status = commit_begin(q, COMMIT_DECIDE);
+        if (status == QUPLOG_OK) {
+            deep = decide_sleep(log, &next);
+            commit_end(q);
+        }
+        status = tolerate(q, status, &next);
+        if (status)
+            return status;
+    }
+    int woken = core_of(log) ? control_sleep(q->io, &page->attention, seen, next, 0, IO_ALL_BITS)
+                             : QUPLOG_OK;
+    if (deep)
+        atomic_fetch_sub(&page->deep, 1);
+    *note = deep && woken == 0 &&
+            (int64_t)control_older(&page->next_due) > core_now(q) + SECOND_US;
+    return woken == -EINTR ? QUPLOG_INTERRUPTED : QUPLOG_OK;
 }
 
 int quplog_keep(quplog *log)
 {
-    struct core *q = core_of(log);
-    if (!q)
-        return QUPLOG_CLOSED;
-    for (;;) {
-        int64_t next = KEEP_NEVER;
-        uint32_t seen = control_read(&q->control.attention); /* before looking at anything */
-        if (!core_of(log))
-            return QUPLOG_CLOSED;
-        if (atomic_load(&log->stopping))
-            return QUPLOG_STOPPED;
-        atomic_store(&q->helper_until, 0); /* awake: nobody needs to wake it */
-        if (keep_tick_due(q))
-            return QUPLOG_TICK;
-        int status = tolerate(q, keep_due(q), &next);
-        if (status == QUPLOG_OK)
-            status = tolerate(q, keep_forget(q, &next), &next);
-        if (status)
-            return status;
-        atomic_store(&q->helper_until, next == KEEP_NEVER ? INT64_MAX : next);
-        /* Something may have been added before that was said: look once more, then sleep. From
-           here on, whoever adds something earlier changes the word. */
-        sooner(&next, look_again(q));
-        if (next != KEEP_NEVER)
-            atomic_store(&q->helper_until, next);
-        if (control_sleep(q->io, &q->control.attention, seen, next, 0) == -EINTR)
-            return QUPLOG_INTERRUPTED;
-    }
+    bool note = false;
+    int status = QUPLOG_OK;
+    while (status == QUPLOG_OK)
+        status = core_of(log) ? look_and_sleep(log, &note) : QUPLOG_CLOSED;
+    return status;
 }

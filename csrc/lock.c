@@ -1,14 +1,7 @@
-/* lock.c: see lock.h.
- *
- * The kernel does not tell when somebody else's lock is given back, so whoever waits looks again:
- * after 1 ms, then after twice as long each time, up to 50 ms. It sleeps on a word of its own that
- * nobody wakes; a signal ends the sleep.
- */
+/* lock.c: see lock.h. */
 #include "lock.h"
 
 #include <errno.h>
-
-enum { SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
 
 int lock_file_open(struct lock_file *lock, const struct io *io, int dir)
 {
@@ -28,38 +21,53 @@ void lock_file_close(struct lock_file *lock)
     lock->fd = -1;
 }
 
-static int try_lock(struct lock_file *lock, enum lock_byte byte, int mode)
+int lock_try(const struct lock_file *lock, uint64_t byte, int mode)
 {
-    return lock->io->lock(lock->io->world, lock->fd, (uint64_t)byte, mode);
+    return lock->io->lock(lock->io->world, lock->fd, byte, mode);
 }
 
-/* 0, or -EINTR. */
-static int pause_for(const struct io *io, int64_t us)
+int lock_release(const struct lock_file *lock, uint64_t byte)
+{
+    return lock_try(lock, byte, IO_UNLOCK);
+}
+
+/* It sleeps on a word of its own that nobody wakes. */
+int lock_pause(const struct io *io, int64_t us)
 {
     uint32_t word = 0;
     int status = io->futex_wait(io->world, &word, 0, io->monotonic_us(io->world) + us,
-                                IO_FUTEX_MONOTONIC);
+                                IO_FUTEX_MONOTONIC, IO_ALL_BITS);
     return status == -EINTR ? status : 0;
 }
 
-int lock_take(struct lock_file *lock, enum lock_byte byte, int mode, int64_t timeout_us)
+/* ---- the gate ---- */
+
+enum { FREE = 0, HELD = 1, WAITED_FOR = 2 /* held, and somebody may sleep */ };
+
+bool gate_try(struct gate *gate)
 {
-    const struct io *io = lock->io;
-    int64_t begin_us = io->monotonic_us(io->world);
-    int64_t slice_us = SLICE_FIRST_US;
-    for (;;) {
-        int status = try_lock(lock, byte, mode);
-        int64_t left_us = timeout_us - (io->monotonic_us(io->world) - begin_us);
-        if (status != -EAGAIN || left_us <= 0)
-            return status;
-        status = pause_for(io, slice_us < left_us ? slice_us : left_us);
-        if (status)
-            return status;
-        slice_us = slice_us * 2 < SLICE_LAST_US ? slice_us * 2 : SLICE_LAST_US;
-    }
+    uint32_t free = FREE;
+    return atomic_compare_exchange_strong_explicit(&gate->state, &free, HELD, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
-int lock_release(struct lock_file *lock, enum lock_byte byte)
+int gate_take(struct gate *gate, const struct io *io, int64_t deadline_us)
 {
-    return try_lock(lock, byte, IO_UNLOCK);
+    if (gate_try(gate))
+        return 0;
+    while (atomic_exchange_explicit(&gate->state, WAITED_FOR, memory_order_acquire) != FREE) {
+        int status = io->futex_wait(io->world, (uint32_t *)&gate->state, WAITED_FOR, deadline_us,
+                                    IO_FUTEX_MONOTONIC, IO_ALL_BITS);
+        if (status == -ETIMEDOUT)
+            return -EAGAIN;
+        if (status)
+            return status;
+    }
+    return 0;
+}
+
+void gate_give(struct gate *gate, const struct io *io)
+{
+    if (atomic_exchange_explicit(&gate->state, FREE, memory_order_release) == WAITED_FOR)
+        io->futex_wake(io->world, (uint32_t *)&gate->state, 1, 0, IO_ALL_BITS);
 }

@@ -2,113 +2,421 @@
 #include "log.h"
 
 #include <errno.h>
-#include <stdio.h>
 
-enum { OPEN_FILES_MAX = 32 };
+#include "failpoint.h"
+#include "quplog.h"
 
-/* ---- the list of segments and their descriptors ---- */
+enum { SECOND_US = 1000000 };
 
-static int add_segment(struct log *log, uint64_t base, uint64_t size, int fd)
+/* A write is under way, but no frame's bytes have been touched yet. */
+enum { DIRTY_BEFORE_FRAME = 1 };
+
+void log_init(struct log *log, const struct io *io, struct control *control, int dir)
 {
-    if (log->count == log->capacity) {
-        size_t capacity = log->capacity ? log->capacity * 2 : 16;
-        struct log_segment *segments = realloc(log->segments, capacity * sizeof *segments);
-        if (!segments)
-            return QUPLOG_NO_MEMORY;
-        log->segments = segments;
-        log->capacity = capacity;
+    *log = (struct log){.io = io, .control = control, .dir = dir, .head = {.fd = -1}};
+    io->boot_id(io->world, log->boot_id);
+    files_init(&log->files, io, dir);
+}
+
+void log_close(struct log *log)
+{
+    files_close(&log->files);
+    if (log->head.fd >= 0)
+        log->io->close(log->io->world, log->head.fd);
+    log->head.fd = -1;
+}
+
+void log_free(struct log *log)
+{
+    files_free(&log->files);
+}
+
+/* ---- the head ---- */
+
+static uint64_t newest(const struct log *log)
+{
+    return control_older(&log->control->page->head);
+}
+
+uint64_t log_next(const struct log *log)
+{
+    uint64_t tail = control_older(&log->control->page->tail), base = log->head.header.base;
+    return tail <= base ? base + SEGMENT_HEADER : tail;
+}
+
+static void use_head(struct log *log, const struct segment *head)
+{
+    if (log->head.fd >= 0)
+        log->io->close(log->io->world, log->head.fd);
+    log->head = *head;
+}
+
+int log_open_head(struct log *log, uint64_t base, uint64_t zeroed)
+{
+    const struct io *io = log->io;
+    struct segment head = {.fd = -1, .size = zeroed - base};
+    enum segment_verdict verdict;
+    char name[SEGMENT_NAME];
+    segment_name(base, name);
+    head.fd = io->open(io->world, log->dir, name, IO_WRITE);
+    if (head.fd < 0)
+        return head.fd;
+    int status = segment_read_header(io, head.fd, &head.header, &verdict);
+    if (status == QUPLOG_OK && verdict != SEGMENT_VALID)
+        status = QUPLOG_CORRUPT;
+    if (status) {
+        io->close(io->world, head.fd);
+        return status;
     }
-    log->segments[log->count++] = (struct log_segment){.base = base, .size = size, .fd = fd};
-    log->open_files += fd >= 0;
+    memcpy(log->log_id, head.header.log_id, sizeof log->log_id);
+    use_head(log, &head);
     return QUPLOG_OK;
 }
 
-/* The index of the segment that holds `lsn`; count if none does. */
-static size_t segment_of(const struct log *log, uint64_t lsn)
+int log_join(struct log *log)
 {
-    size_t low = 0, high = log->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (log->segments[middle].base <= lsn)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low == 0 ? log->count : low - 1;
+    const struct control_page *page = log->control->page;
+    return log_open_head(log, control_older(&page->head), control_older(&page->zeroed));
 }
 
-/* With `files` held: close the descriptor that was not used for longest; never the head's. */
-static void close_oldest(struct log *log)
+static void begin_header(struct log *log, struct segment_header *header, uint64_t base,
+                         uint64_t prev_end)
 {
-    struct log_segment *oldest = NULL;
-    for (size_t i = 0; i + 1 < log->count; i++) {
-        struct log_segment *s = &log->segments[i];
-        if (s->fd >= 0 && s->users == 0 && (!oldest || s->used < oldest->used))
-            oldest = s;
-    }
-    if (oldest) {
-        log->io->close(log->io->world, oldest->fd);
-        oldest->fd = -1;
-        log->open_files--;
-    }
+    const struct io *io = log->io;
+    memset(header, 0, sizeof *header);
+    memcpy(header->log_id, log->log_id, 16);
+    memcpy(header->boot_id, log->boot_id, 16);
+    header->base = base;
+    header->prev_end = prev_end;
+    header->first_lsn = control_older(&log->control->page->first_lsn);
+    header->synced_lsn = control_synced(log->control);
+    header->created_us = io->now_us(io->world);
 }
 
-/* With `files` held: the segment's descriptor, kept open until give_back(). */
-static int borrow(struct log *log, struct log_segment *segment)
+static void publish_head(struct log *log, const struct segment *head)
 {
-    if (segment->fd < 0) {
-        char name[SEGMENT_NAME];
-        segment_name(segment->base, name);
-        if (log->open_files >= OPEN_FILES_MAX)
-            close_oldest(log);
-        int fd = log->io->open(log->io->world, log->dir, name, IO_READ);
-        if (fd < 0)
-            return fd;
-        segment->fd = fd;
-        log->open_files++;
-    }
-    segment->users++;
-    segment->used = ++log->uses;
-    return segment->fd;
+    struct control_page *page = log->control->page;
+    use_head(log, head);
+    control_write_number(&page->head, head->header.base);
+    control_write_number(&page->zeroed, head->header.base + head->size);
 }
 
-static void give_back(struct log *log, uint64_t base)
+/* A frame that is larger than a segment gets one of its own size. */
+int log_add_head(struct log *log, uint64_t base, uint64_t prev_end, uint64_t frame, bool durable)
 {
-    log->io->mutex_lock(log->io->world, &log->files);
-    log->segments[segment_of(log, base)].users--;
-    log->io->mutex_unlock(log->io->world, &log->files);
+    const struct io *io = log->io;
+    struct segment_header header;
+    struct segment head;
+    begin_header(log, &header, base, prev_end);
+    int status = io->random(io->world, &header.salt, sizeof header.salt);
+    if (status)
+        return status;
+    uint64_t limit = control_older(&log->control->page->segment_size);
+    if (limit < SEGMENT_HEADER + frame)
+        limit = SEGMENT_HEADER + frame;
+    status = segment_create(io, log->dir, &header, limit, durable, &head);
+    FAILPOINT("segment created");
+    if (status == QUPLOG_OK)
+        publish_head(log, &head);
+    return status;
 }
+
+/* The disk is full, but this has to go on. */
+static int use_spare(struct log *log, uint64_t length)
+{
+    struct segment_header header;
+    struct segment head;
+    uint64_t base = log_next(log);
+    begin_header(log, &header, base, base);
+    int status = log->io->random(log->io->world, &header.salt, sizeof header.salt);
+    if (status == QUPLOG_OK)
+        status = segment_adopt_spare(log->io, log->dir, &header, &head);
+    FAILPOINT("spare adopted");
+    if (status)
+        return status;
+    atomic_store(&log->control->page->spare_used, base);
+    publish_head(log, &head);
+    control_write_number(&log->control->page->tail, base);
+    return SEGMENT_HEADER + length <= head.size ? QUPLOG_OK : QUPLOG_FULL;
+}
+
+int log_make_spare(struct log *log)
+{
+    uint64_t size = control_older(&log->control->page->segment_size);
+    int status = segment_make_spare(log->io, log->dir, size < LOG_SPARE_MOST ? size
+                                                                             : LOG_SPARE_MOST);
+    if (status == QUPLOG_OK)
+        atomic_store(&log->control->page->spare_used, 0);
+    return status;
+}
+
+/* ---- the last writer died ---- */
+
+/* Take up the segment at `base` if the dead writer had just made it; else -ENOENT. */
+static int find_new_head(struct log *log, uint64_t base)
+{
+    struct control_page *page = log->control->page;
+    struct io_stat stat;
+    int status = log_open_head(log, base, base + SEGMENT_HEADER);
+    if (status == QUPLOG_OK)
+        status = log->io->stat(log->io->world, log->head.fd, &stat);
+    if (status)
+        return status;
+    if (stat.size > SEGMENT_HEADER) /* only the spare comes with zeros */
+        atomic_store(&page->spare_used, base);
+    control_write_number(&page->head, base);
+    control_write_number(&page->zeroed, base + SEGMENT_HEADER);
+    return QUPLOG_OK;
+}
+
+/* Know the head, which may be one that the dead writer had just made. */
+static int find_head(struct log *log, uint64_t tail)
+{
+    uint64_t base = newest(log);
+    int status = find_new_head(log, tail <= base ? base + SEGMENT_HEADER : tail);
+    if (status != -ENOENT)
+        return status;
+    if (log->head.fd >= 0 && log->head.header.base == base)
+        return QUPLOG_OK;
+    return log_open_head(log, base, control_older(&log->control->page->zeroed));
+}
+
+/* Accept the frames from the tail on that are whole; *end is where they end. */
+static int accept_frames(struct log *log, uint64_t *end, log_visit visit, void *context)
+{
+    struct segment_cursor cursor = {0};
+    uint64_t base = log->head.header.base;
+    struct io_stat stat;
+    int status = log->io->stat(log->io->world, log->head.fd, &stat);
+    segment_cursor_open(&cursor, log->io, log->head.fd, &log->head.header,
+                        status ? 0 : stat.size);
+    for (;;) {
+        struct frame frame;
+        enum frame_verdict verdict = FRAME_BROKEN;
+        if (status == QUPLOG_OK)
+            status = segment_frame(&cursor, *end - base, &frame, &verdict);
+        if (status || verdict != FRAME_VALID)
+            break;
+        status = visit(context, &frame, *end);
+        if (status)
+            break;
+        *end += frame.length;
+    }
+    segment_cursor_close(&cursor);
+    return status;
+}
+
+static int repair(struct log *log, uint64_t dirty, log_visit visit, void *context)
+{
+    struct control_page *page = log->control->page;
+    uint64_t tail = control_older(&page->tail);
+    int status = find_head(log, tail);
+    if (status)
+        return status;
+    uint64_t base = log->head.header.base, end = log_next(log);
+    uint64_t zeroed = control_older(&page->zeroed);
+    if (zeroed < base + SEGMENT_HEADER)
+        zeroed = base + SEGMENT_HEADER; /* it died while it published a new head */
+    status = accept_frames(log, &end, visit, context);
+    if (status == QUPLOG_OK && dirty > end)
+        status = segment_zero(log->io, log->head.fd, end - base, dirty - base);
+    if (status)
+        return status;
+    control_write_number(&page->head, base);
+    control_write_number(&page->zeroed, zeroed);
+    control_write_number(&page->tail, end > base + SEGMENT_HEADER ? end : tail);
+    log->head.size = zeroed - base;
+    FAILPOINT("repaired");
+    atomic_store_explicit(&page->dirty, 0, memory_order_release);
+    return QUPLOG_OK;
+}
+
+/* ---- appending ---- */
+
+int log_begin(struct log *log, log_visit visit, void *context, bool *repaired)
+{
+    struct control_page *page = log->control->page;
+    uint64_t tail, head, zeroed, id, dirty = atomic_load(&page->dirty);
+    *repaired = dirty != 0;
+    if (dirty) {
+        int status = repair(log, dirty, visit, context);
+        if (status)
+            return status;
+    }
+    bool good = control_read_number(&page->tail, &tail) &&
+                control_read_number(&page->head, &head) &&
+                control_read_number(&page->zeroed, &zeroed) &&
+                control_read_number(&page->next_id, &id) && tail >= control_tail(log->control) &&
+                zeroed >= tail && zeroed >= head + SEGMENT_HEADER;
+    if (!good) {
+        control_fail(log->control);
+        return QUPLOG_FAILED;
+    }
+    if (log->head.fd < 0 || log->head.header.base != head) {
+        int status = log_open_head(log, head, zeroed);
+        if (status)
+            return status;
+    }
+    log->head.size = zeroed - head;
+    log->head.limit = control_older(&page->segment_size);
+    return QUPLOG_OK;
+}
+
+static bool head_is_empty(const struct log *log)
+{
+    return log_next(log) == log->head.header.base + SEGMENT_HEADER;
+}
+
+/* On a full disk, what only takes in waits until there is a spare again. Trying for one costs, so
+ * that is done once a second. */
+static int may_take_in(struct log *log)
+{
+    uint64_t used = atomic_load(&log->control->page->spare_used);
+    if (used == 0 || used != log->head.header.base)
+        return QUPLOG_OK;
+    int64_t now = log->io->monotonic_us(log->io->world);
+    if (log->spare_tried_us && now - log->spare_tried_us < SECOND_US)
+        return QUPLOG_FULL;
+    log->spare_tried_us = now;
+    return log_make_spare(log);
+}
+
+static int zero_ahead(struct log *log, uint64_t length)
+{
+    uint64_t base = log->head.header.base, size = log->head.size;
+    int status = segment_zero_ahead(log->io, &log->head, log_next(log) - base + length);
+    if (log->head.size != size)
+        control_write_number(&log->control->page->zeroed, base + log->head.size);
+    return status;
+}
+
+static int make_room(struct log *log, uint64_t length, bool urgent)
+{
+    uint64_t base = log->head.header.base, next = log_next(log);
+    int status = urgent ? QUPLOG_OK : may_take_in(log);
+    uint64_t end = next - base + length;
+    if (status == QUPLOG_OK && end > log->head.limit && end > log->head.size &&
+        !head_is_empty(log)) {
+        status = log_add_head(log, next, next, length, false);
+        if (status == QUPLOG_OK)
+            control_write_number(&log->control->page->tail, next);
+    }
+    if (status == QUPLOG_OK)
+        status = zero_ahead(log, length);
+    return status == QUPLOG_FULL && urgent ? use_spare(log, length) : status;
+}
+
+/* What a failed write may have left becomes zeros again, now or by the next who appends. */
+static void undo(struct log *log, uint64_t next, uint64_t length)
+{
+    uint64_t at = next - log->head.header.base;
+    if (segment_zero(log->io, log->head.fd, at, at + length) == QUPLOG_OK)
+        atomic_store(&log->control->page->dirty, 0);
+}
+
+static int write_frame(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t next)
+{
+    unsigned char header[FRAME_HEADER];
+    struct control_page *page = log->control->page;
+    frame->synced_lsn = control_synced(log->control);
+    frame_seal(header, frame, body_crc, next, log->head.header.salt);
+    struct iovec parts[2] = {{header, sizeof header},
+                             {(void *)(uintptr_t)frame->body.data, frame->body.length}};
+    atomic_store(&page->dirty, next + frame->length);
+    FAILPOINT("before the write");
+    int status = io_write_full(log->io, log->head.fd, parts, frame->body.length ? 2 : 1,
+                               next - log->head.header.base);
+    FAILPOINT("written");
+    if (status)
+        undo(log, next, frame->length);
+    return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
+}
+
+int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t ids, bool urgent,
+               uint64_t *lsn)
+{
+    struct control_page *page = log->control->page;
+    uint64_t length = FRAME_HEADER + (uint64_t)frame->body.length;
+    if (length > QUPLOG_FRAME_MAX)
+        return QUPLOG_TOO_LARGE;
+    if (control_poisoned(log->control))
+        return QUPLOG_FAILED;
+    frame->length = (uint32_t)length;
+    atomic_store(&page->dirty, DIRTY_BEFORE_FRAME);
+    FAILPOINT("dirty");
+    int status = make_room(log, length, urgent);
+    if (status) {
+        atomic_store(&page->dirty, 0);
+        return status;
+    }
+    *lsn = log_next(log);
+    status = write_frame(log, frame, body_crc, *lsn);
+    if (status)
+        return status;
+    if (ids)
+        control_write_number(&page->next_id, frame->first_id + ids);
+    FAILPOINT("ids published");
+    control_write_number(&page->tail, *lsn + length);
+    FAILPOINT("tail published");
+    atomic_store_explicit(&page->dirty, 0, memory_order_release);
+    return QUPLOG_OK;
+}
+
+/* ---- reading ---- */
 
 int log_read(struct log *log, uint64_t lsn, void *out, size_t length)
 {
-    const struct io *io = log->io;
-    io->mutex_lock(io->world, &log->files);
-    size_t index = segment_of(log, lsn);
-    int fd = -ENOENT;
-    uint64_t base = 0;
-    if (index < log->count) {
-        base = log->segments[index].base;
-        fd = borrow(log, &log->segments[index]);
-    }
-    io->mutex_unlock(io->world, &log->files);
-    if (fd < 0)
-        return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
-    ssize_t n = io_read_full(io, fd, out, length, lsn - base);
-    give_back(log, base);
-    if (n < 0)
-        return (int)n;
-    return (size_t)n == length ? QUPLOG_OK : QUPLOG_CORRUPT;
+    return files_read(&log->files, lsn, newest(log), out, length);
 }
 
-void log_measure(struct log *log, uint64_t *segments, uint64_t *bytes)
+/* Give `visit` the frames of one segment; *at moves on, also to the next segment if this ends. */
+static int follow_segment(struct log *log, struct segment_cursor *cursor,
+                          const struct file_use *use, uint64_t *at, uint64_t end, size_t *most,
+                          log_visit visit, void *context)
 {
-    const struct io *io = log->io;
-    io->mutex_lock(io->world, &log->files);
-    *segments = log->count;
-    *bytes = 0;
-    for (size_t i = 0; i < log->count; i++)
-        *bytes += log->segments[i].size;
-    io->mutex_unlock(io->world, &log->files);
+    struct segment_header header = {.base = use->base, .salt = use->salt};
+    struct frame frame;
+    enum frame_verdict verdict;
+    if (*at <= use->base)
+        *at = use->base + SEGMENT_HEADER;
+    uint64_t stop = use->next && use->next < end ? use->next : end;
+    if (cursor->io && cursor->base == use->base) {
+        cursor->fd = use->fd; /* what is in its window is history: it does not change */
+        cursor->end = stop - use->base;
+    } else {
+        segment_cursor_open(cursor, log->io, use->fd, &header, stop - use->base);
+    }
+    while (*at < stop && *most > 0) {
+        int status = segment_frame(cursor, *at - use->base, &frame, &verdict);
+        if (status)
+            return status;
+        if (verdict == FRAME_UNSUPPORTED)
+            return QUPLOG_UNSUPPORTED;
+        if (verdict != FRAME_VALID)
+            return QUPLOG_CORRUPT;
+        status = visit(context, &frame, *at);
+        if (status)
+            return status;
+        *at += frame.length;
+        --*most;
+    }
+    return QUPLOG_OK;
+}
+
+int log_follow(struct log *log, struct segment_cursor *cursor, uint64_t *at, uint64_t end,
+               size_t most, log_visit visit, void *context)
+{
+    while (*at < end && most > 0) {
+        struct file_use use;
+        int status = files_borrow(&log->files, *at, newest(log), &use);
+        if (status)
+            return status;
+        status = follow_segment(log, cursor, &use, at, end, &most, visit, context);
+        files_give_back(&log->files, &use);
+        if (status)
+            return status;
+    }
+    return QUPLOG_OK;
 }
 
 /* ---- durability ---- */
@@ -126,393 +434,22 @@ static int flush_file(struct log *log, int fd)
 int log_flush(void *context, uint64_t from, uint64_t to)
 {
     struct log *log = context;
-    const struct io *io = log->io;
     int status = 0;
-    /* Taken before the files are synced: a segment that is created meanwhile is owed again. */
-    bool owed = atomic_exchange(&log->directory_owed, 0) != 0;
+    bool created = false; /* a segment whose name may not be durable yet */
     for (uint64_t at = from; status == 0 && at < to;) {
-        io->mutex_lock(io->world, &log->files);
-        size_t index = segment_of(log, at);
-        bool found = index < log->count;
-        uint64_t base = found ? log->segments[index].base : 0;
-        int fd = found ? borrow(log, &log->segments[index]) : -ENOENT;
-        at = index + 1 < log->count ? log->segments[index + 1].base : to;
-        io->mutex_unlock(io->world, &log->files);
-        status = fd < 0 ? fd : flush_file(log, fd);
-        if (fd >= 0)
-            give_back(log, base);
-    }
-    if (status == 0 && owed)
-        status = io->fsync(io->world, log->dir);
-    return status;
-}
-
-/* ---- appending ---- */
-
-static void begin_header(struct log *log, struct segment_header *header, uint64_t base,
-                         uint64_t prev_end)
-{
-    const struct io *io = log->io;
-    memset(header, 0, sizeof *header);
-    memcpy(header->log_id, log->log_id, 16);
-    memcpy(header->boot_id, log->boot_id, 16);
-    header->base = base;
-    header->prev_end = prev_end;
-    header->first_lsn = log->first_lsn;
-    header->synced_lsn = atomic_load(&log->control->synced);
-    header->created_us = io->now_us(io->world);
-}
-
-/* Make a segment the head. A frame that is larger than a segment gets one of its own size. */
-static int add_head(struct log *log, uint64_t base, uint64_t prev_end, uint64_t frame, bool durable)
-{
-    const struct io *io = log->io;
-    struct segment_header header;
-    struct segment head;
-    begin_header(log, &header, base, prev_end);
-    int status = io->random(io->world, &header.salt, sizeof header.salt);
-    if (status)
-        return status;
-    uint64_t limit = log->segment_size;
-    if (limit < SEGMENT_HEADER + frame)
-        limit = SEGMENT_HEADER + frame;
-    status = segment_create(io, log->dir, &header, limit, durable, &head);
-    if (status)
-        return status;
-    io->mutex_lock(io->world, &log->files);
-    status = add_segment(log, base, SEGMENT_HEADER, head.fd);
-    io->mutex_unlock(io->world, &log->files);
-    if (status) {
-        char name[SEGMENT_NAME];
-        segment_name(base, name);
-        io->unlink(io->world, log->dir, name);
-        io->close(io->world, head.fd);
-        return status;
-    }
-    if (!durable)
-        atomic_store(&log->directory_owed, 1);
-    log->head = head;
-    log->next = base + SEGMENT_HEADER;
-    return QUPLOG_OK;
-}
-
-/* Zero what a failed append may have left where the next frame goes. */
-static int clean_up(struct log *log)
-{
-    uint64_t base = log->head.header.base;
-    int status = segment_zero(log->io, log->head.fd, log->next - base, log->dirty_end - base);
-    if (status == QUPLOG_OK)
-        log->dirty_end = 0;
-    return status;
-}
-
-static int make_room(struct log *log, uint64_t length)
-{
-    int status = log->dirty_end ? clean_up(log) : QUPLOG_OK;
-    if (status)
-        return status;
-    uint64_t base = log->head.header.base;
-    if (log->next - base + length > log->head.limit && log->next != base + SEGMENT_HEADER) {
-        status = add_head(log, log->next, log->next, length, false);
+        struct file_use use;
+        uint64_t first = control_older(&log->control->page->first_lsn);
+        if (at < first && first < to)
+            at = first; /* what was trimmed had been synced */
+        status = files_borrow(&log->files, at, newest(log), &use);
         if (status)
-            return status;
-        base = log->head.header.base;
+            break;
+        created = created || use.base >= from;
+        at = use.next && use.next < to ? use.next : to;
+        status = flush_file(log, use.fd);
+        files_give_back(&log->files, &use);
     }
-    uint64_t size = log->head.size;
-    status = segment_zero_ahead(log->io, &log->head, log->next - base + length);
-    if (log->head.size != size) {
-        log->io->mutex_lock(log->io->world, &log->files);
-        log->segments[log->count - 1].size = log->head.size;
-        log->io->mutex_unlock(log->io->world, &log->files);
-    }
+    if (status == 0 && created)
+        status = log->io->fsync(log->io->world, log->dir);
     return status;
-}
-
-int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t *lsn)
-{
-    unsigned char header[FRAME_HEADER];
-    uint64_t length = FRAME_HEADER + (uint64_t)frame->body.length;
-    if (length > QUPLOG_FRAME_MAX)
-        return QUPLOG_TOO_LARGE;
-    if (control_poisoned(log->control))
-        return QUPLOG_FAILED;
-    int status = make_room(log, length);
-    if (status)
-        return status;
-    frame->length = (uint32_t)length;
-    frame->synced_lsn = atomic_load_explicit(&log->control->synced, memory_order_acquire);
-    frame_seal(header, frame, body_crc, log->next, log->head.header.salt);
-    struct iovec parts[2] = {{header, sizeof header},
-                             {(void *)(uintptr_t)frame->body.data, frame->body.length}};
-    status = io_write_full(log->io, log->head.fd, parts, frame->body.length ? 2 : 1,
-                           log->next - log->head.header.base);
-    if (status) {
-        log->dirty_end = log->next + length;
-        return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
-    }
-    *lsn = log->next;
-    log->next += length;
-    atomic_store_explicit(&log->control->tail, log->next, memory_order_release);
-    return QUPLOG_OK;
-}
-
-/* ---- recovery ---- */
-
-/* Read every frame and judge the end. Beside a live owner (read-only) a frame may have been half
- * written when it was read: look again before calling it damaged. */
-static int replay(struct chain *chain, struct log_opening *opening, enum chain_end *end)
-{
-    struct frame frame;
-    uint64_t lsn;
-    chain->until_lsn = opening->until_lsn;
-    chain->until_us = opening->until_us;
-    for (;;) {
-        int status = chain_next(chain, &frame, &lsn);
-        if (status == QUPLOG_OK)
-            status = opening->visit(opening->context, &frame, lsn);
-        if (status == QUPLOG_OK)
-            continue;
-        if (status != QUPLOG_EMPTY)
-            return status;
-        status = chain_judge(chain, end);
-        if (status)
-            return status;
-        if (*end != CHAIN_CORRUPT || !opening->read_only || !chain_recheck(chain))
-            return *end == CHAIN_CORRUPT ? QUPLOG_CORRUPT : QUPLOG_OK;
-    }
-}
-
-/* A sync had failed: the kernel may hold these pages as clean although the disk has not got them.
- * Writing the same bytes again makes them dirty, so that the sync means something. */
-static int write_again(struct log *log, const struct chain *chain)
-{
-    const struct io *io = log->io;
-    unsigned char *block = malloc(SEGMENT_STEP);
-    int status = block ? QUPLOG_OK : QUPLOG_NO_MEMORY;
-    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++) {
-        const struct chain_file *file = &chain->files[i];
-        uint64_t end = i == chain->current ? chain->lsn : file->base + file->end;
-        if (file->superseded || end <= chain->durable)
-            continue;
-        char name[SEGMENT_NAME];
-        segment_name(file->base, name);
-        int fd = io->open(io->world, log->dir, name, IO_WRITE);
-        status = fd < 0 ? fd : QUPLOG_OK;
-        for (uint64_t at = 0; status == QUPLOG_OK && at < end - file->base;) {
-            uint64_t left = end - file->base - at;
-            size_t want = left < SEGMENT_STEP ? (size_t)left : SEGMENT_STEP;
-            ssize_t n = io_read_full(io, fd, block, want, at);
-            if (n <= 0) {
-                status = n < 0 ? (int)n : QUPLOG_FAILED;
-                break;
-            }
-            struct iovec part = {block, (size_t)n};
-            status = io_write_full(io, fd, &part, 1, at);
-            at += (uint64_t)n;
-        }
-        if (status == QUPLOG_OK)
-            status = io->fdatasync(io->world, fd);
-        if (fd >= 0)
-            io->close(io->world, fd);
-    }
-    free(block);
-    if (status == QUPLOG_OK)
-        status = io->fsync(io->world, log->dir);
-    return status;
-}
-
-static int open_quarantine(struct log *log)
-{
-    const struct io *io = log->io;
-    int status = io->mkdir(io->world, log->dir, "quarantine");
-    if (status && status != -EEXIST)
-        return status;
-    return io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
-}
-
-/* Set aside what stands behind X, byte for byte: the rest of its segment is copied, whole segments
- * are moved. Repeating this after a cut does no harm. */
-static int quarantine(struct log *log, struct chain *chain, bool torn)
-{
-    const struct io *io = log->io;
-    const struct chain_file *file = &chain->files[chain->current];
-    uint64_t used = 0, offset = chain->lsn - file->base;
-    char name[SEGMENT_NAME];
-    int into = open_quarantine(log);
-    if (into < 0)
-        return into == -ENOSPC ? QUPLOG_FULL : into;
-    int status = torn ? segment_used(&chain->cursor, offset, &used) : QUPLOG_OK;
-    if (status == QUPLOG_OK && torn && used > offset) {
-        snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);
-        status = segment_copy(io, chain->fd, offset, used, into, name);
-    }
-    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++) {
-        if (!chain->files[i].superseded && i <= chain->current)
-            continue;
-        segment_name(chain->files[i].base, name);
-        status = io->rename(io->world, log->dir, name, into, name);
-    }
-    if (status == QUPLOG_OK)
-        status = io->fsync(io->world, into);
-    if (status == QUPLOG_OK)
-        status = io->fsync(io->world, log->dir);
-    io->close(io->world, into);
-    return status;
-}
-
-/* A base that no LSN handed out before can reach, whatever was lost. */
-static uint64_t unused_base(const struct chain *chain)
-{
-    const struct chain_file *last = &chain->files[chain->count - 1];
-    uint64_t highest = last->base + last->size;
-    if (chain->lsn > highest)
-        highest = chain->lsn;
-    return (highest + LOG_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
-}
-
-static bool any_superseded(const struct chain *chain)
-{
-    for (size_t i = 0; i < chain->count; i++)
-        if (chain->files[i].superseded)
-            return true;
-    return false;
-}
-
-/* The segments up to X are the log from now on. */
-static int adopt(struct log *log, const struct chain *chain)
-{
-    int status = QUPLOG_OK;
-    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++)
-        if (!chain->files[i].superseded)
-            status = add_segment(log, chain->files[i].base, chain->files[i].end, -1);
-    return status;
-}
-
-/* Nothing but zeros follows X: go on in its segment. */
-static int reopen_head(struct log *log, const struct chain *chain)
-{
-    const struct chain_file *file = &chain->files[chain->current];
-    struct log_segment *last = &log->segments[log->count - 1];
-    char name[SEGMENT_NAME];
-    segment_name(file->base, name);
-    last->fd = log->io->open(log->io->world, log->dir, name, IO_WRITE);
-    if (last->fd < 0)
-        return last->fd;
-    log->open_files++;
-    log->head = (struct segment){.header = file->header, .fd = last->fd, .size = file->size};
-    log->head.limit = file->size > log->segment_size ? file->size : log->segment_size;
-    log->next = chain->lsn;
-    return QUPLOG_OK;
-}
-
-static int drop_temporary(void *context, const char *name)
-{
-    struct log *log = context;
-    if (segment_is_temporary(name))
-        log->io->unlink(log->io->world, log->dir, name);
-    return 0;
-}
-
-/* What was read becomes what can be appended to. */
-static int take_over(struct log *log, struct chain *chain, struct log_opening *opening,
-                     enum chain_end end)
-{
-    const struct io *io = log->io;
-    int status = io->list(io->world, log->dir, drop_temporary, log);
-    if (status == QUPLOG_OK && opening->poisoned)
-        status = write_again(log, chain);
-    if (opening->poisoned && status < 0)
-        status = QUPLOG_FAILED; /* the device still fails */
-    opening->torn = end == CHAIN_TORN;
-    if (status == QUPLOG_OK && (opening->torn || any_superseded(chain)))
-        status = quarantine(log, chain, opening->torn);
-    if (status)
-        return status;
-    /* What was read is not what is durable: synced is D, never the tail. */
-    atomic_store(&log->control->synced, chain->durable);
-    status = opening->torn ? add_head(log, unused_base(chain), chain->lsn, 0, true)
-                           : reopen_head(log, chain);
-    atomic_store(&log->control->tail, opening->torn ? chain->lsn : log->next);
-    return status;
-}
-
-static int create_log(struct log *log)
-{
-    const struct io *io = log->io;
-    int status = io->random(io->world, log->log_id, sizeof log->log_id);
-    if (status == 0)
-        status = io->list(io->world, log->dir, drop_temporary, log);
-    if (status == 0)
-        status = add_head(log, 0, 0, 0, true);
-    if (status)
-        return status;
-    atomic_store(&log->control->tail, log->next);
-    atomic_store(&log->control->synced, log->next);
-    return QUPLOG_OK;
-}
-
-static int no_log(quplog_report *report)
-{
-    snprintf(report->message, sizeof report->message, "There is no log in it.");
-    return QUPLOG_NOT_A_LOG;
-}
-
-int log_open(struct log *log, const struct io *io, struct control *control, int dir,
-             struct log_opening *opening, quplog_report *report)
-{
-    *log = (struct log){.io = io, .control = control, .dir = dir, .head = {.fd = -1}};
-    log->segment_size = opening->segment_size;
-    io->mutex_init(io->world, &log->files);
-    io->boot_id(io->world, log->boot_id);
-    struct chain chain;
-    enum chain_end end = CHAIN_CLEAN;
-    int status = chain_open(&chain, io, dir);
-    if (status == QUPLOG_OK && chain.count == 0) {
-        status = opening->read_only ? no_log(&chain.report) : create_log(log);
-    } else if (status == QUPLOG_OK) {
-        status = replay(&chain, opening, &end);
-        if (status == QUPLOG_OK)
-            status = adopt(log, &chain);
-        if (status == QUPLOG_OK) {
-            memcpy(log->log_id, chain.files[chain.current].header.log_id, 16);
-            log->first_lsn = chain.first_lsn;
-            opening->closing = chain.closing;
-            atomic_store(&control->tail, chain.lsn);
-            atomic_store(&control->synced, chain.durable);
-            if (!opening->read_only)
-                status = take_over(log, &chain, opening, end);
-        }
-    }
-    *report = chain.report;
-    chain_close(&chain);
-    return status;
-}
-
-void log_close(struct log *log)
-{
-    const struct io *io = log->io;
-    bool busy = true;
-    while (busy) {
-        busy = false;
-        io->mutex_lock(io->world, &log->files);
-        for (size_t i = 0; i < log->count; i++)
-            busy = busy || log->segments[i].users > 0;
-        for (size_t i = 0; !busy && i < log->count; i++)
-            if (log->segments[i].fd >= 0)
-                io->close(io->world, log->segments[i].fd);
-        log->count = busy ? log->count : 0;
-        io->mutex_unlock(io->world, &log->files);
-        if (busy) { /* a read or a sync is under way: it ends by itself */
-            uint32_t never = 0;
-            io->futex_wait(io->world, &never, 0, io->monotonic_us(io->world) + 1000,
-                           IO_FUTEX_MONOTONIC);
-        }
-    }
-}
-
-void log_free(struct log *log)
-{
-    free(log->segments);
-    log->io->mutex_destroy(log->io->world, &log->files);
-    log->segments = NULL;
 }

@@ -1,23 +1,29 @@
 /* open.c: opening and closing a log: the directory, the lock, recovery, and who shares.
  *
  * One open log (struct core) per directory (device and inode) and process: opening it again shares
- * it. Each opening (struct quplog) has its own roster, and stops and closes by itself. The first
- * one takes the lock `open` exclusively, lets log_open() recover, applying every frame to the table
- * on the way, and then appends an OPEN op: it says how the log had been left, and applying it gives
- * back every claim of the process that had it before.
+ * it. Each opening (struct quplog) has its own roster, and stops and closes by itself.
+ *
+ * Of the processes that have a log open, each holds the byte OPEN shared. Who gets it exclusively
+ * knows that nobody else is there, and recovers: the control page is made anew, every frame is
+ * applied to the table on the way, and an OPEN op says how the log had been left and gives back what
+ * had been running. Then the page is ready, the lock becomes a shared one, and others join: they
+ * believe the page, and read the log when they first need a table.
+ *
+ * A forked child owns nothing: it closes what it has copies of, so that no lock outlives its owner,
+ * and the log can be opened anew.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "crc32c.h"
-#include "keep.h"
+#include "flush.h"
+#include "follow.h"
 #include "open.h"
+#include "recover.h"
 #include "roster.h"
+#include "turn.h"
 
-enum { DEFAULT_FLUSH_US = 100000 };
-
-static const int64_t DEFAULT_KEEP_SUCCEEDED_US = INT64_C(3600) * 1000000;
-static const int64_t DEFAULT_KEEP_FAILED_US = INT64_C(7) * 86400 * 1000000;
+enum { DEFAULT_FLUSH_US = 100000, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
 
 /* ---- the directory ---- */
 
@@ -57,7 +63,7 @@ struct contents {
 
 static int look_at_entry(void *context, const char *name)
 {
-    static const char *const own[] = {"lock", "poison", "control", "quarantine"};
+    static const char *const own[] = {"lock", "poison", "control", "quarantine", SEGMENT_SPARE};
     struct contents *contents = context;
     uint64_t base;
     if (segment_parse_name(name, &base)) {
@@ -114,21 +120,43 @@ static void name_owner(struct core *q, quplog_report *report)
         if (text[i] < ' ' || text[i] > '~')
             text[i] = '?';
     snprintf(report->message, sizeof report->message,
-             "%.250s has it open; in this version one process at a time can.",
+             "%.250s has it open, and is opening it, or must close it since a sync failed.",
              n > 0 && text[0] ? text : "Another process");
 }
 
-static int take_lock(struct core *q, const quplog_options *options, quplog_report *report)
+enum standing { ALONE, JOINED };
+
+/* Be alone, or join those who are there. -EAGAIN: neither, for now: somebody recovers, or the log
+ * is poisoned and not everybody has let go. */
+static int try_to_stand(struct core *q, enum standing *standing)
 {
-    int status = lock_file_open(&q->lock, q->io, q->dir);
-    if (status)
-        return status == -ENOSPC ? QUPLOG_FULL : status;
-    status = lock_take(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK, options->lock_timeout_us);
+    int status = lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK);
+    *standing = ALONE;
+    if (status != -EAGAIN)
+        return status;
+    status = lock_try(&q->lock, LOCK_OPEN, IO_SHARED);
+    *standing = JOINED;
+    if (status || control_join(&q->control))
+        return status;
+    (void)lock_release(&q->lock, LOCK_OPEN);
+    return -EAGAIN;
+}
+
+static int stand(struct core *q, enum standing *standing, quplog_report *report)
+{
+    int64_t begin_us = core_monotonic(q), slice_us = SLICE_FIRST_US;
+    int status = try_to_stand(q, standing);
+    while (status == -EAGAIN && core_monotonic(q) - begin_us < q->lock_timeout_us) {
+        status = lock_pause(q->io, slice_us);
+        if (status == 0)
+            status = try_to_stand(q, standing);
+        slice_us = slice_us * 2 < SLICE_LAST_US ? slice_us * 2 : SLICE_LAST_US;
+    }
     if (status == -EAGAIN) {
         name_owner(q, report);
         return QUPLOG_LOCKED;
     }
-    if (status == 0)
+    if (status == 0 && *standing == ALONE)
         write_owner(q);
     return status == -EINTR ? QUPLOG_INTERRUPTED : status;
 }
@@ -144,25 +172,21 @@ static int apply_recovered(void *context, const struct frame *frame, uint64_t ls
     return status;
 }
 
-static enum quplog_ending judge_ending(const struct core *q, const struct log_opening *opening)
+/* What was trimmed may have held the last OPEN; then the newest segment says of which boot it is. */
+static bool same_boot(const struct core *q, const struct recovery *recovery)
+{
+    const unsigned char *now = q->log.boot_id;
+    return memcmp(q->table.boot_id, now, sizeof q->table.boot_id) == 0 ||
+           (!q->table.opened && memcmp(recovery->boot_id, now, sizeof recovery->boot_id) == 0);
+}
+
+static enum quplog_ending judge_ending(const struct core *q, const struct recovery *recovery)
 {
     if (q->table.epoch == 0) /* its maker may have been killed before it had said so */
         return QUPLOG_NEW;
-    if (memcmp(q->table.boot_id, q->log.boot_id, sizeof q->table.boot_id) != 0)
-        return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_REBOOT;
-    return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_KILL;
-}
-
-static void use_defaults(struct core *q)
-{
-    struct op_settings *s = &q->table.settings;
-    if (!s->has_segment_size)
-        s->segment_size = LOG_DEFAULT_SEGMENT;
-    if (!s->has_keep_succeeded)
-        s->keep_succeeded_us = DEFAULT_KEEP_SUCCEEDED_US;
-    if (!s->has_keep_failed)
-        s->keep_failed_us = DEFAULT_KEEP_FAILED_US;
-    q->log.segment_size = s->segment_size;
+    if (recovery->closing && !recovery->torn)
+        return QUPLOG_CLEAN;
+    return same_boot(q, recovery) ? QUPLOG_KILL : QUPLOG_REBOOT;
 }
 
 /* Options that were given and differ from what is stored are stored. */
@@ -186,7 +210,27 @@ static int apply_settings(struct core *q, const quplog_options *options)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);
     if (status == QUPLOG_OK)
-        q->log.segment_size = q->table.settings.segment_size;
+        control_write_number(&q->control.page->segment_size, q->table.settings.segment_size);
+    return status;
+}
+
+static bool differs_from_page(struct core *q, const quplog_options *options)
+{
+    return (options->segment_size &&
+            options->segment_size != control_older(&q->control.page->segment_size)) ||
+           options->keep_succeeded_us >= 0 || options->keep_failed_us >= 0;
+}
+
+/* The same by somebody who shares the log with others; without a table, if none is needed. */
+static int store_settings(struct core *q, const quplog_options *options)
+{
+    if (!differs_from_page(q, options))
+        return QUPLOG_OK;
+    int status = commit_begin(q, COMMIT_DECIDE);
+    if (status)
+        return status;
+    status = apply_settings(q, options);
+    commit_end(q);
     return status;
 }
 
@@ -213,31 +257,88 @@ static int check_options(const quplog_options *options)
                : QUPLOG_INVALID;
 }
 
-static int recover(struct core *q, const quplog_options *options, bool poisoned,
-                   quplog_report *report)
+/* With the turn taken, by the one who recovered: say so in the log. */
+static int begin_epoch(struct core *q, const quplog_options *options, enum quplog_ending ending,
+                       bool lost)
 {
-    struct log_opening opening = {.segment_size = options->segment_size ? options->segment_size
-                                                                        : LOG_DEFAULT_SEGMENT,
-                                  .until_lsn = options->until_lsn,
-                                  .until_us = options->until_us,
-                                  .read_only = options->read_only,
-                                  .poisoned = poisoned,
-                                  .visit = apply_recovered,
-                                  .context = q};
-    int status = log_open(&q->log, q->io, &q->control, q->dir, &opening, report);
-    q->sync.log = &q->log;
-    q->sync.flush = log_flush;
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
-    use_defaults(q);
-    enum quplog_ending ending = judge_ending(q, &opening);
+    status = append_open(q, ending, lost);
+    control_write_number(&q->control.page->next_id, q->table.next_id);
+    if (status == QUPLOG_OK)
+        status = apply_settings(q, options);
+    commit_end(q);
+    return status;
+}
+
+/* What the log says, for those who steer by the page alone. */
+static void fill_page(struct core *q)
+{
+    struct control_page *page = q->control.page;
+    control_write_number(&page->next_id, q->table.next_id);
+    control_write_number(&page->segment_size, q->table.settings.segment_size);
+    control_write_number(&page->next_due, 1); /* the first helper finds out */
+    atomic_store(&q->applied, control_older(&page->tail));
+    q->loaded = true;
+    q->table.live = true;
+}
+
+/* A spare that a power cut may have emptied is made anew; a disk that has no room for one has none. */
+static int have_spare(struct core *q, enum quplog_ending ending)
+{
+    int status = ending == QUPLOG_REBOOT ? segment_drop_spare(q->io, q->dir) : QUPLOG_OK;
+    if (status == QUPLOG_OK)
+        status = log_make_spare(&q->log);
+    return status == QUPLOG_FULL ? QUPLOG_OK : status;
+}
+
+static int recover_core(struct core *q, const quplog_options *options, quplog_report *report)
+{
+    bool poisoned = false;
+    int status = q->read_only ? QUPLOG_OK : sync_open(&q->sync, q->dir, &poisoned);
+    if (status == QUPLOG_OK)
+        status = control_reset(&q->control);
+    if (status)
+        return status;
+    struct recovery recovery = {.segment_size = options->segment_size ? options->segment_size
+                                                                      : TABLE_SEGMENT_SIZE,
+                                .until_lsn = options->until_lsn,
+                                .until_us = options->until_us,
+                                .read_only = q->read_only,
+                                .poisoned = poisoned,
+                                .visit = apply_recovered,
+                                .context = q};
+    status = recover(&q->log, &recovery, report);
+    if (status)
+        return status;
+    enum quplog_ending ending = judge_ending(q, &recovery);
     report->ending = ending;
-    if (options->read_only)
+    fill_page(q);
+    if (q->read_only)
         return QUPLOG_OK;
     status = poisoned ? sync_heal(&q->sync) : QUPLOG_OK;
     if (status == QUPLOG_OK)
-        status = append_open(q, ending, ending == QUPLOG_REBOOT || opening.torn || poisoned);
-    return status ? status : apply_settings(q, options);
+        status = have_spare(q, ending);
+    if (status == QUPLOG_OK)
+        status = begin_epoch(q, options, ending,
+                             ending == QUPLOG_REBOOT || recovery.torn || poisoned);
+    if (status)
+        return status;
+    control_make_ready(&q->control);
+    return lock_try(&q->lock, LOCK_OPEN, IO_SHARED); /* from now on others may join */
+}
+
+static int join_core(struct core *q, const quplog_options *options, quplog_report *report)
+{
+    bool poisoned = false;
+    report->ending = QUPLOG_SHARED;
+    int status = sync_open(&q->sync, q->dir, &poisoned);
+    if (status == QUPLOG_OK)
+        status = log_join(&q->log);
+    if (status == -ENOENT) /* the head was followed by another, and trimmed: find it at the turn */
+        status = QUPLOG_OK;
+    return status ? status : store_settings(q, options);
 }
 
 /* ---- the open log ---- */
@@ -248,77 +349,117 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     if (!q)
         return NULL;
     q->io = io;
+    q->mark = io->process_mark(io->world);
     q->dir = dir;
     q->users = q->references = 1;
     q->read_only = options->read_only;
-    q->lock.fd = -1;
-    q->sync.marker = -1;
+    q->lock.fd = q->probe.fd = q->slot.lock.fd = -1;
+    q->lock_timeout_us = options->lock_timeout_us;
     q->flush_interval_us =
         options->flush_interval_us ? options->flush_interval_us : DEFAULT_FLUSH_US;
-    atomic_store(&q->helper_until, INT64_MAX);
+    q->start_flusher = flush_start;
     table_init(&q->table);
-    io->mutex_init(io->world, &q->append);
     io->mutex_init(io->world, &q->view);
+    io->mutex_init(io->world, &q->keeping);
+    log_init(&q->log, io, &q->control, dir);
+    sync_init(&q->sync, io, &q->control, &q->lock);
+    q->sync.log = &q->log;
+    q->sync.flush = log_flush;
     return q;
 }
 
 static void free_core(struct core *q)
 {
-    if (q->log.io)
-        log_free(&q->log);
+    const struct io *io = q->io;
+    flush_join(q);
+    log_free(&q->log);
     table_free(&q->table);
-    if (q->sync.io)
-        q->io->mutex_destroy(q->io->world, &q->sync.mutex);
-    q->io->mutex_destroy(q->io->world, &q->append);
-    q->io->mutex_destroy(q->io->world, &q->view);
+    names_free(&q->offered);
+    segment_cursor_close(&q->cursor);
+    control_close(&q->control);
+    io->mutex_destroy(io->world, &q->sync.mutex);
+    io->mutex_destroy(io->world, &q->view);
+    io->mutex_destroy(io->world, &q->keeping);
     free(q);
 }
 
 static void close_files(struct core *q)
 {
-    if (q->log.io)
-        log_close(&q->log);
+    log_close(&q->log);
     sync_close(&q->sync);
+    lock_file_close(&q->slot.lock);
+    lock_file_close(&q->probe);
     lock_file_close(&q->lock);
     q->io->close(q->io->world, q->dir);
 }
 
-static int open_core(struct core *q, const quplog_options *options, quplog_report *report)
+static int open_reader(struct core *q, const quplog_options *options, quplog_report *report)
 {
-    bool poisoned = false;
-    int status = check_contents(q, report);
-    if (status == QUPLOG_OK && !q->read_only) {
-        status = take_lock(q, options, report);
-        if (status == QUPLOG_OK)
-            status = sync_open(&q->sync, q->io, &q->control, q->dir, &poisoned);
-    }
-    if (status == QUPLOG_OK)
-        status = recover(q, options, poisoned, report);
-    if (status == QUPLOG_OK && !q->read_only)
-        status = keep_start_flusher(q);
-    return status;
+    int status = control_open_private(&q->control, q->io);
+    return status == -ENOMEM ? QUPLOG_NO_MEMORY : status ? status : recover_core(q, options, report);
 }
 
+static int open_core(struct core *q, const quplog_options *options, quplog_report *report)
+{
+    enum standing standing;
+    int status = check_contents(q, report);
+    if (status)
+        return status;
+    if (q->read_only)
+        return open_reader(q, options, report);
+    status = lock_file_open(&q->lock, q->io, q->dir);
+    if (status == 0)
+        status = lock_file_open(&q->probe, q->io, q->dir);
+    if (status == 0)
+        status = control_open(&q->control, q->io, q->dir);
+    if (status == 0)
+        status = stand(q, &standing, report);
+    if (status)
+        return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
+    return standing == ALONE ? recover_core(q, options, report) : join_core(q, options, report);
+}
+
+/* A log that failed is no log to share: who opens it again recovers it. */
 static struct core *find_open(const struct io *io, const struct io_stat *stat)
 {
+    io->mutex_lock(io->world, &io->registry->mutex);
     struct core *q = io->registry->first;
-    while (q && !(q->device == stat->device && q->inode == stat->inode))
+    while (q && (q->device != stat->device || q->inode != stat->inode ||
+                 control_poisoned(&q->control)))
         q = q->next;
+    io->mutex_unlock(io->world, &io->registry->mutex);
     return q;
+}
+
+static void link_core(struct core *q)
+{
+    const struct io *io = q->io;
+    io->mutex_lock(io->world, &io->registry->mutex);
+    q->next = io->registry->first;
+    io->registry->first = q;
+    io->mutex_unlock(io->world, &io->registry->mutex);
+}
+
+static void unlink_core(struct core *q)
+{
+    const struct io *io = q->io;
+    io->mutex_lock(io->world, &io->registry->mutex);
+    struct core **link = (struct core **)&io->registry->first;
+    while (*link && *link != q)
+        link = &(*link)->next;
+    if (*link)
+        *link = q->next;
+    io->mutex_unlock(io->world, &io->registry->mutex);
 }
 
 /* The log is open in this process already: count up, and store what options are new. */
 static int share(struct core *q, const quplog_options *options)
 {
-    int status = commit_begin(q);
-    if (status)
-        return status;
-    status = apply_settings(q, options);
+    int status = store_settings(q, options);
     if (status == QUPLOG_OK) {
         q->users++;
         q->references++;
     }
-    commit_end(q);
     return status;
 }
 
@@ -330,17 +471,20 @@ static int open_new(const struct io *io, int dir, const struct io_stat *stat,
         io->close(io->world, dir);
         return QUPLOG_NO_MEMORY;
     }
+    q->device = stat->device;
+    q->inode = stat->inode;
+    if (!q->read_only)
+        link_core(q); /* before anything is opened: a child that is forked meanwhile closes it */
     int status = open_core(q, options, report);
     if (status) {
+        unlink_core(q);
+        atomic_store(&q->control.closed, 1);
+        if (q->control.page)
+            control_wake_all(&q->control); /* a flusher may have begun */
+        flush_join(q);
         close_files(q);
         free_core(q);
         return status;
-    }
-    q->device = stat->device;
-    q->inode = stat->inode;
-    if (!q->read_only) {
-        q->next = io->registry->first;
-        io->registry->first = q;
     }
     *out = q;
     return QUPLOG_OK;
@@ -356,7 +500,7 @@ static int find_or_open(const struct io *io, int dir, const quplog_options *opti
         io->close(io->world, dir);
         return status;
     }
-    io->mutex_lock(io->world, &io->registry->mutex);
+    io->mutex_lock(io->world, &io->registry->opening);
     *out = options->read_only ? NULL : find_open(io, &stat);
     if (*out) {
         io->close(io->world, dir);
@@ -364,9 +508,57 @@ static int find_or_open(const struct io *io, int dir, const quplog_options *opti
     } else {
         status = open_new(io, dir, &stat, options, out, report);
     }
-    io->mutex_unlock(io->world, &io->registry->mutex);
+    io->mutex_unlock(io->world, &io->registry->opening);
     return status;
 }
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    const struct io *io = io_system();
+    io->mutex_lock(io->world, &io->registry->mutex);
+}
+
+static void after_fork(void)
+{
+    const struct io *io = io_system();
+    io->mutex_unlock(io->world, &io->registry->mutex);
+}
+
+/* The threads that were at work in these logs are not here: nothing is unlocked, written or freed,
+ * only closed, so that the parent's locks end with the parent. */
+static void in_forked_child(void)
+{
+    const struct io *io = io_system();
+    struct io_registry *registry = io->registry;
+    for (struct core *q = registry->first; q; q = q->next) {
+        files_abandon(&q->log.files);
+        const int fds[] = {q->log.head.fd, q->sync.marker,  q->lock.fd,
+                           q->probe.fd,    q->slot.lock.fd, q->dir};
+        for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+            if (fds[i] >= 0)
+                io->close(io->world, fds[i]);
+        if (q->control.mapped && q->control.page)
+            io->unmap(io->world, q->control.page, CONTROL_PAGE);
+    }
+    registry->first = NULL;
+    io->mutex_init(io->world, &registry->mutex);
+    io->mutex_init(io->world, &registry->opening);
+}
+
+static int watch_forks(const struct io *io)
+{
+    int status = 0;
+    io->mutex_lock(io->world, &io->registry->opening);
+    if (!io->registry->watches_forks)
+        status = io->at_fork(io->world, before_fork, after_fork, in_forked_child);
+    io->registry->watches_forks = status == 0;
+    io->mutex_unlock(io->world, &io->registry->opening);
+    return status;
+}
+
+/* ---- opening ---- */
 
 int open_with(const struct io *io, const char *path, const quplog_options *options, quplog **out,
               quplog_report *report)
@@ -398,59 +590,53 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
     memset(report, 0, sizeof *report);
     if (!crc32c_self_test())
         return QUPLOG_INVALID;
-    return open_with(io_system(), path, options, out, report);
+    int status = watch_forks(io_system());
+    return status ? status : open_with(io_system(), path, options, out, report);
 }
 
 /* ---- closing ---- */
-
-static void unlink_core(struct core *q)
-{
-    struct core **link = (struct core **)&q->io->registry->first;
-    while (*link && *link != q)
-        link = &(*link)->next;
-    if (*link)
-        *link = q->next;
-}
 
 /* Make everything durable; a signal does not end it. */
 static int sync_all(struct core *q)
 {
     int status;
     do
-        status = commit_sync(q, atomic_load(&q->control.tail));
+        status = commit_sync(q, control_tail(&q->control));
     while (status == QUPLOG_INTERRUPTED);
     return status;
 }
 
-/* Everything durable, then a witness that says so and that the end is no accident. Nobody appends
- * any more: what was accepted before is in it, and nothing comes behind the witness. */
+/* A witness that the end is no accident; only the last process of all can say so. */
 static int say_goodbye(struct core *q)
 {
+    if (lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK) != 0)
+        return QUPLOG_OK;
     int status = sync_all(q);
-    if (status == QUPLOG_OK && control_poisoned(&q->control))
-        status = QUPLOG_FAILED;
-    if (status == QUPLOG_OK) {
-        q->io->mutex_lock(q->io->world, &q->append);
-        status = commit_witness(q, true);
-        q->io->mutex_unlock(q->io->world, &q->append);
-    }
+    if (status == QUPLOG_OK)
+        status = turn_take_last(q);
+    if (status)
+        return status;
+    status = commit_witness(q, true);
+    turn_give(q);
     return status ? status : sync_all(q);
 }
 
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    io->mutex_lock(io->world, &q->append); /* whoever is appending ends first */
+    int status = q->read_only ? QUPLOG_OK : sync_all(q);
+    if (status == QUPLOG_OK && control_poisoned(&q->control))
+        status = QUPLOG_FAILED;
+    (void)gate_take(&q->append, io, -1); /* whoever is appending ends first */
     atomic_store(&q->control.closed, 1);
-    io->mutex_unlock(io->world, &q->append);
-    int status = q->read_only ? QUPLOG_OK : say_goodbye(q);
-    control_wake_all(io, &q->control);
-    keep_stop_flusher(q);
-    if (q->sync.io)
-        io->mutex_lock(io->world, &q->sync.mutex); /* whoever is syncing ends first */
+    gate_give(&q->append, io);
+    control_wake_all(&q->control);
+    flush_join(q);
+    if (status == QUPLOG_OK && !q->read_only)
+        status = say_goodbye(q);
+    io->mutex_lock(io->world, &q->sync.mutex); /* whoever is syncing ends first */
     close_files(q);
-    if (q->sync.io)
-        io->mutex_unlock(io->world, &q->sync.mutex);
+    io->mutex_unlock(io->world, &q->sync.mutex);
     return status;
 }
 
@@ -458,16 +644,16 @@ int quplog_close(quplog *log)
 {
     struct core *q = log->core;
     const struct io *io = q->io;
-    if (atomic_load(&q->abandoned) || atomic_exchange(&log->closed, 1))
+    if (core_is_copy(q) || atomic_exchange(&log->closed, 1))
         return QUPLOG_OK;
-    control_wake_all(io, &q->control); /* whoever waits by this opening */
-    io->mutex_lock(io->world, &io->registry->mutex);
+    control_wake_all(&q->control); /* whoever waits by this opening */
+    io->mutex_lock(io->world, &io->registry->opening);
     int status = QUPLOG_OK;
     if (--q->users == 0) {
-        unlink_core(q);
         status = close_core(q);
+        unlink_core(q);
     }
-    io->mutex_unlock(io->world, &io->registry->mutex);
+    io->mutex_unlock(io->world, &io->registry->opening);
     return status;
 }
 
@@ -475,30 +661,13 @@ void quplog_free(quplog *log)
 {
     struct core *q = log->core;
     const struct io *io = q->io;
-    if (atomic_load(&q->abandoned))
+    if (core_is_copy(q))
         return; /* its mutexes may be in the hands of threads that the fork left behind */
-    io->mutex_lock(io->world, &io->registry->mutex);
+    io->mutex_lock(io->world, &io->registry->opening);
     bool last = --q->references == 0;
-    io->mutex_unlock(io->world, &io->registry->mutex);
+    io->mutex_unlock(io->world, &io->registry->opening);
     if (last)
         free_core(q);
     roster_free(&log->roster);
     free(log);
-}
-
-void quplog_abandon(quplog *log)
-{
-    struct core *q = log->core;
-    if (atomic_exchange(&q->abandoned, 1) || atomic_load(&q->control.closed))
-        return;
-    const struct io *io = q->io;
-    atomic_store(&q->control.closed, 1);
-    for (size_t i = 0; i < q->log.count; i++)
-        if (q->log.segments[i].fd >= 0)
-            io->close(io->world, q->log.segments[i].fd);
-    if (q->sync.marker >= 0)
-        io->close(io->world, q->sync.marker);
-    lock_file_close(&q->lock);
-    io->close(io->world, q->dir);
-    unlink_core(q);
 }

@@ -24,6 +24,11 @@ static struct span span_of(const char *data, size_t length)
     return (struct span){(const unsigned char *)data, length};
 }
 
+static uint32_t task_bit(const quplog_spec *spec)
+{
+    return core_bit(span_of(spec->task, spec->task_length));
+}
+
 static int encode_fields(struct buffer *fields, const quplog_spec *spec)
 {
     int status = QUPLOG_OK;
@@ -63,18 +68,26 @@ static int encode(struct buffer *ops, const quplog_spec *spec, struct span paylo
 
 /* ---- one job ---- */
 
-static void wake_for(struct core *q, int64_t due_us, int count)
+/* Append; *id and *end are set if that was done. */
+static int put_one(struct core *q, struct commit *commit, uint64_t *id, uint64_t *end)
 {
-    if (due_us == 0)
-        commit_wake_workers(q, count);
-    else
-        commit_wake_helper(q, due_us);
+    int status = commit_begin(q, COMMIT_BLIND);
+    if (status)
+        return status;
+    status = commit_frame(q, commit);
+    if (status == QUPLOG_OK) {
+        *id = commit->first_id;
+        *end = commit_end_lsn(q);
+    }
+    commit_end(q);
+    return status;
 }
 
 int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t length,
                int64_t due_us, bool sync, uint64_t *id)
 {
     struct core *q = core_of(log);
+    *id = 0;
     if (!q)
         return QUPLOG_CLOSED;
     unsigned char small[1024];
@@ -87,22 +100,18 @@ int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t
     uint64_t end = 0;
     int status = encode(&ops, spec, span_of(payload, length), due_us, false);
     if (status == QUPLOG_OK) {
-        struct span body = {ops.data, ops.length};
-        uint32_t crc = crc32c(0, body.data, body.length);
-        status = commit_begin(q);
-        if (status == QUPLOG_OK) {
-            *id = q->table.next_id;
-            status = commit_frame(q, 1, body, crc, *id, NULL);
-            end = q->log.next;
-            commit_end(q);
-        }
+        struct commit commit = {.body = {ops.data, ops.length},
+                                .body_crc = crc32c(0, ops.data, ops.length),
+                                .op_count = 1,
+                                .put_count = 1,
+                                .earliest_us = due_us,
+                                .wake_count = due_us == 0,
+                                .wake_bits = due_us ? 0 : task_bit(spec)};
+        status = put_one(q, &commit, id, &end);
     }
     if (large)
         buffer_free(&ops);
-    if (status)
-        return status;
-    wake_for(q, due_us, 1);
-    return sync ? commit_sync(q, end) : QUPLOG_OK;
+    return status == QUPLOG_OK && sync ? commit_sync(q, end) : status;
 }
 
 /* ---- batches ---- */
@@ -121,6 +130,7 @@ struct quplog_batch {
     uint32_t op_count;
     uint32_t put_count;
     uint32_t ready_count;
+    uint32_t ready_bits; /* of the lanes that they go to */
     uint32_t crc; /* of ops */
     bool schedules;
     int64_t earliest_us; /* the first due time of its jobs; 0: none is due later */
@@ -188,6 +198,7 @@ int quplog_batch_put(quplog_batch *batch, const quplog_spec *spec, const char *p
     }
     batch->put_count++;
     batch->ready_count += due_us == 0;
+    batch->ready_bits |= due_us ? 0 : task_bit(spec);
     if (due_us && (batch->earliest_us == 0 || due_us < batch->earliest_us))
         batch->earliest_us = due_us;
     return QUPLOG_OK;
@@ -248,30 +259,40 @@ static bool expectations_hold(struct core *q, const quplog_batch *batch)
     return true;
 }
 
+/* With the turn taken. */
+static int append_batch(struct core *q, const quplog_batch *batch, uint64_t *first_id)
+{
+    struct commit commit = {.body = {batch->ops.data, batch->ops.length},
+                            .body_crc = batch->crc,
+                            .op_count = batch->op_count,
+                            .put_count = batch->put_count,
+                            .wake_count = batch->ready_count,
+                            .wake_bits = batch->ready_bits,
+                            .earliest_us = batch->earliest_us};
+    if (batch->schedules) {
+        if (!expectations_hold(q, batch))
+            return QUPLOG_STALE;
+        commit.earliest_us = 1; /* the helpers look again */
+    }
+    int status = batch->op_count ? commit_frame(q, &commit) : QUPLOG_OK;
+    *first_id = commit.first_id;
+    return status;
+}
+
 int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn)
 {
     struct core *q = core_of(log);
+    *first_id = *lsn = 0;
     if (!q)
         return QUPLOG_CLOSED;
-    struct span body = {batch->ops.data, batch->ops.length};
-    uint64_t end = 0;
-    int status = commit_begin(q);
+    int status = commit_begin(q, batch->schedules ? COMMIT_DECIDE : COMMIT_BLIND);
     if (status)
         return status;
-    *first_id = q->table.next_id;
-    if (!expectations_hold(q, batch))
-        status = QUPLOG_STALE;
-    else if (batch->op_count)
-        status = commit_frame(q, batch->op_count, body, batch->crc,
-                              batch->put_count ? *first_id : 0, NULL);
-    end = q->log.next;
+    status = append_batch(q, batch, first_id);
+    uint64_t end = commit_end_lsn(q);
     commit_end(q);
     if (status)
         return status;
-    if (batch->ready_count)
-        wake_for(q, 0, (int)batch->ready_count);
-    if (batch->earliest_us || batch->schedules)
-        commit_wake_helper(q, batch->schedules ? 0 : batch->earliest_us);
     empty(batch);
     *lsn = end;
     return sync ? commit_sync(q, end) : QUPLOG_OK;
@@ -282,7 +303,7 @@ int quplog_sync_to(quplog *log, uint64_t lsn)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    uint64_t tail = atomic_load(&q->control.tail);
+    uint64_t tail = control_tail(&q->control);
     return q->read_only ? QUPLOG_READ_ONLY : commit_sync(q, lsn < tail ? lsn : tail);
 }
 

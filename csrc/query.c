@@ -7,19 +7,10 @@
 #include <errno.h>
 
 #include "fetch.h"
+#include "follow.h"
 #include "roster.h"
 
 enum { QUERY_STEP = 1000 };
-
-static void view(struct core *q)
-{
-    q->io->mutex_lock(q->io->world, &q->view);
-}
-
-static void unview(struct core *q)
-{
-    q->io->mutex_unlock(q->io->world, &q->view);
-}
 
 /* ---- one job ---- */
 
@@ -50,11 +41,13 @@ int quplog_info(quplog *log, uint64_t id, quplog_job_info *out)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    view(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     const struct job *job = jobs_get(&q->table.jobs, id);
     if (job)
         fill_info(q, id, job, out);
-    unview(q);
+    follow_unview(q);
     return job ? QUPLOG_OK : QUPLOG_NOT_FOUND;
 }
 
@@ -62,12 +55,12 @@ quplog_bytes quplog_name(quplog *log, uint32_t n)
 {
     struct core *q = log->core;
     quplog_bytes name = {NULL, 0};
-    view(q);
+    q->io->mutex_lock(q->io->world, &q->view); /* a name that was given out does not change */
     if (n < q->table.names.count) {
         struct span span = q->table.names.spans[n];
         name = (quplog_bytes){(const char *)span.data, span.length};
     }
-    unview(q);
+    follow_unview(q);
     return name;
 }
 
@@ -139,17 +132,19 @@ static int load(struct core *q, uint64_t id, struct loaded *loaded)
 {
     struct op put, op;
     uint64_t error_lsn = 0, finish_lsn = 0;
-    view(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     const struct job *job = jobs_get(&q->table.jobs, id);
     if (job) {
         fill_info(q, id, job, &loaded->job.info);
         error_lsn = job->error_lsn;
         finish_lsn = job->finished_us ? job->when : 0;
     }
-    unview(q);
+    follow_unview(q);
     if (!job)
         return QUPLOG_NOT_FOUND;
-    int status = load_put(q, loaded, &put);
+    status = load_put(q, loaded, &put);
     if (status == QUPLOG_OK && finish_lsn > loaded->job.info.put_lsn) {
         status = fetch_op(q, finish_lsn, &loaded->finish, &op);
         if (status == QUPLOG_OK)
@@ -241,11 +236,13 @@ int quplog_find(quplog *log, uint32_t states, const char *task, size_t task_leng
     if (descending && after == 0)
         after = UINT64_MAX;
     while (more) {
-        view(q);
+        int status = follow_view(q);
+        if (status)
+            return status;
         filter.task = task_length ? names_find(&q->table.names, task_name) : 0;
         filter.queue = queue_length ? names_find(&q->table.names, queue_name) : 0;
         more = find_some(q, &filter, &after, descending, out, capacity, count);
-        unview(q);
+        follow_unview(q);
     }
     return QUPLOG_OK;
 }
@@ -257,7 +254,9 @@ int quplog_counts(quplog *log, const char *queue, size_t length, uint64_t *count
         return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
     memset(counts, 0, QUPLOG_STATE_COUNT * sizeof *counts);
-    view(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     for (size_t i = 0; i < q->table.lane_count; i++) {
         const struct lane *lane = &q->table.lanes[i];
         struct span lane_queue = q->table.names.spans[q->table.queues[lane->queue].name];
@@ -265,24 +264,32 @@ int quplog_counts(quplog *log, const char *queue, size_t length, uint64_t *count
             if (length == 0 || span_equal(name, lane_queue))
                 counts[state] += lane->counts[state];
     }
-    unview(q);
+    follow_unview(q);
     return QUPLOG_OK;
 }
 
 /* ---- waiting ---- */
+
+/* Who waits for something looks by himself now and then: whoever finished it may have been killed
+ * before he could wake anybody. */
+enum { LOOK_US = 1000000 };
 
 static int wait_word(quplog *log, struct control_word *word, uint32_t seen, int64_t deadline_us)
 {
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    int status = control_sleep(q->io, word, seen, deadline_us ? deadline_us : -1,
-                               IO_FUTEX_MONOTONIC);
+    int64_t look_us = core_monotonic(q) + LOOK_US;
+    bool last = deadline_us && deadline_us <= look_us;
+    int status = control_sleep(q->io, word, seen, last ? deadline_us : look_us,
+                               IO_FUTEX_MONOTONIC, IO_ALL_BITS);
     if (status == -EINTR)
         return QUPLOG_INTERRUPTED;
-    if (status == -ETIMEDOUT)
+    if (status == -ETIMEDOUT && last)
         return QUPLOG_TIMEOUT;
-    return core_of(log) ? QUPLOG_OK : QUPLOG_CLOSED;
+    if (!core_of(log))
+        return QUPLOG_CLOSED;
+    return control_poisoned(&q->control) ? QUPLOG_FAILED : QUPLOG_OK;
 }
 
 int quplog_wait_job(quplog *log, uint64_t id, int64_t deadline_us)
@@ -290,7 +297,7 @@ int quplog_wait_job(quplog *log, uint64_t id, int64_t deadline_us)
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    struct control_word *word = &q->control.results[id % CONTROL_RESULTS];
+    struct control_word *word = &q->control.page->results[id % CONTROL_RESULTS];
     for (;;) {
         quplog_job_info info;
         uint32_t seen = control_read(word);
@@ -309,9 +316,10 @@ int quplog_wait_finished(quplog *log, uint32_t *seen, int64_t deadline_us)
     if (!q)
         return QUPLOG_CLOSED;
     int status = QUPLOG_OK;
-    if (control_read(&q->control.finished) == *seen)
-        status = wait_word(log, &q->control.finished, *seen, deadline_us);
-    *seen = control_read(&q->control.finished);
+    struct control_word *finished = &q->control.page->finished;
+    if (control_read(finished) == *seen)
+        status = wait_word(log, finished, *seen, deadline_us);
+    *seen = control_read(finished);
     return status;
 }
 
@@ -321,16 +329,16 @@ int quplog_wait_idle(quplog *log, int64_t deadline_us)
     if (!q)
         return QUPLOG_CLOSED;
     for (;;) {
-        uint32_t seen = control_read(&q->control.finished);
-        int status = commit_begin(q);
+        uint32_t seen = control_read(&q->control.page->finished);
+        int status = commit_begin(q, COMMIT_DECIDE);
         if (status)
             return status;
         status = commit_due(q);
-        bool idle = q->table.running == 0 && !roster_claimable(log);
+        bool idle = q->table.running == 0 && !roster_somebody_may(log);
         commit_end(q);
         if (status || idle)
             return status;
-        status = wait_word(log, &q->control.finished, seen, deadline_us);
+        status = wait_word(log, &q->control.page->finished, seen, deadline_us);
         if (status)
             return status;
     }
@@ -355,29 +363,30 @@ static int cancel(struct core *q, uint64_t id)
     return status;
 }
 
-int quplog_cancel(quplog *log, uint64_t id, bool sync)
+int quplog_cancel(quplog *log, uint64_t id, uint64_t *lsn)
 {
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
-    int status = commit_begin(q);
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
     status = cancel(q, id);
-    uint64_t end = q->log.next;
+    *lsn = commit_end_lsn(q);
     commit_end(q);
-    control_bump(q->io, &q->control.finished, CONTROL_ALL);
-    return status == QUPLOG_OK && sync ? commit_sync(q, end) : status;
+    control_bump(q->io, &q->control.page->finished, CONTROL_ALL, IO_ALL_BITS);
+    commit_wake_helpers(q); /* of the process that runs it */
+    return status;
 }
 
-int quplog_pause(quplog *log, const char *queue, size_t length, bool paused)
+int quplog_pause(quplog *log, const char *queue, size_t length, bool paused, uint64_t *lsn)
 {
     struct core *q = core_of(log);
     if (!q)
         return QUPLOG_CLOSED;
     struct op_queue change = {.name = {(const unsigned char *)queue, length}, .paused = paused};
     struct buffer ops = {0};
-    int status = commit_begin(q);
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
     const struct queue_state *known = table_find_queue(&q->table, change.name);
@@ -391,12 +400,12 @@ int quplog_pause(quplog *log, const char *queue, size_t length, bool paused)
         if (status == QUPLOG_OK)
             status = commit_ops(q, 1, &ops, NULL);
     }
-    uint64_t end = q->log.next;
+    *lsn = commit_end_lsn(q);
     commit_end(q);
     buffer_free(&ops);
-    control_bump(q->io, &q->control.finished, CONTROL_ALL);
-    commit_wake_workers(q, CONTROL_ALL);
-    return status == QUPLOG_OK ? commit_sync(q, end) : status;
+    control_bump(q->io, &q->control.page->finished, CONTROL_ALL, IO_ALL_BITS);
+    commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
+    return status;
 }
 
 int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused)
@@ -405,10 +414,12 @@ int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused)
     if (!q)
         return QUPLOG_CLOSED;
     struct span name = {(const unsigned char *)queue, length};
-    view(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     const struct queue_state *known = table_find_queue(&q->table, name);
     *paused = known && known->paused;
-    unview(q);
+    follow_unview(q);
     return QUPLOG_OK;
 }
 
@@ -423,14 +434,16 @@ static bool schedule_due(const struct table_schedule *s, int64_t now)
 static int copy_schedules(struct core *q, bool due_only, struct table_schedule **copies,
                           size_t *count)
 {
-    int64_t now = commit_now(q);
-    view(q);
+    int64_t now = core_now(q);
+    int status = follow_view(q);
+    if (status)
+        return status;
     *count = 0;
     *copies = calloc(q->table.schedule_count + 1, sizeof **copies);
     for (size_t i = 0; *copies && i < q->table.schedule_count; i++)
         if (!due_only || schedule_due(&q->table.schedules[i], now))
             (*copies)[(*count)++] = q->table.schedules[i];
-    unview(q);
+    follow_unview(q);
     return *copies ? QUPLOG_OK : QUPLOG_NO_MEMORY;
 }
 
@@ -495,18 +508,23 @@ void quplog_schedules_free(quplog_schedule *schedules)
 int64_t quplog_now(quplog *log)
 {
     struct core *q = log->core;
-    return commit_now(q);
+    return core_now(q);
 }
 
-void quplog_read_stats(quplog *log, quplog_stats *out)
+int quplog_read_stats(quplog *log, quplog_stats *out)
 {
-    struct core *q = log->core;
+    struct core *q = core_of(log);
+    if (!q)
+        return QUPLOG_CLOSED;
     uint64_t segments, disk;
-    log_measure(&q->log, &segments, &disk);
-    view(q);
+    int status = files_measure(&q->log.files, &segments, &disk);
+    if (status == QUPLOG_OK)
+        status = follow_view(q);
+    if (status)
+        return status;
     const struct op_settings *settings = &q->table.settings;
-    *out = (quplog_stats){.tail_lsn = atomic_load(&q->control.tail),
-                          .synced_lsn = atomic_load(&q->control.synced),
+    *out = (quplog_stats){.tail_lsn = control_tail(&q->control),
+                          .synced_lsn = control_synced(&q->control),
                           .first_lsn = q->table.first_lsn,
                           .next_id = q->table.next_id,
                           .epoch = q->table.epoch,
@@ -518,5 +536,6 @@ void quplog_read_stats(quplog *log, quplog_stats *out)
                           .keep_succeeded_us = settings->keep_succeeded_us,
                           .keep_failed_us = settings->keep_failed_us,
                           .next_due_us = table_next_due(&q->table)};
-    unview(q);
+    follow_unview(q);
+    return QUPLOG_OK;
 }

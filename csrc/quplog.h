@@ -16,7 +16,10 @@
  *               byte position in the log; job ids start at 1.
  *   Text        names are UTF-8 with a length; nothing is NUL-terminated unless it says so.
  *   Waiting     a call that waits returns QUPLOG_INTERRUPTED when a signal arrives, so that the
- *               caller can run its handlers and call again.
+ *               caller can run its handlers and call again. Nothing was done then, unless its
+ *               comment says otherwise.
+ *   Processes   any number of them may have a log open at a time. A handle does not come through a
+ *               fork: in the child all its calls are QUPLOG_CLOSED, and the log can be opened anew.
  *
  * What stands between the two cffi markers is given to cffi as it is: plain declarations only.
  */
@@ -41,7 +44,7 @@ enum quplog_status {
     QUPLOG_CORRUPT = 8,      /* acknowledged bytes of the log are damaged */
     QUPLOG_FULL = 9,         /* no space left on the device; nothing was written */
     QUPLOG_FAILED = 10,      /* a sync failed (poison): the outcome of this write is unknown */
-    QUPLOG_LOCKED = 11,      /* another process has the log open; nothing was written */
+    QUPLOG_LOCKED = 11,      /* another process did not let go in time; nothing was written */
     QUPLOG_CLOSED = 12,      /* the handle was closed, or came through a fork */
     QUPLOG_NOT_A_LOG = 13,   /* the directory holds something else */
     QUPLOG_UNSUPPORTED = 14, /* written by a newer version of quplog */
@@ -106,7 +109,13 @@ enum quplog_work_flags {
 };
 
 /* How the log that was opened had been left. */
-enum quplog_ending { QUPLOG_NEW = 0, QUPLOG_CLEAN = 1, QUPLOG_KILL = 2, QUPLOG_REBOOT = 3 };
+enum quplog_ending {
+    QUPLOG_NEW = 0,
+    QUPLOG_CLEAN = 1,
+    QUPLOG_KILL = 2,
+    QUPLOG_REBOOT = 3,
+    QUPLOG_SHARED = 4 /* it was not left: other processes have it open */
+};
 
 typedef struct quplog quplog;
 typedef struct quplog_worker quplog_worker;
@@ -266,17 +275,16 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 int quplog_close(quplog *log);
 /* Give back the memory: once for each open, after its close, when no call can be under way. */
 void quplog_free(quplog *log);
-/* In the child of a fork: drop the descriptors and touch nothing else. Later calls: _CLOSED. */
-void quplog_abandon(quplog *log);
-void quplog_read_stats(quplog *log, quplog_stats *out);
+int quplog_read_stats(quplog *log, quplog_stats *out);
 /* The bytes of name number `n` (from quplog_job_info or quplog_claim); they live as long as `log`
  * does. */
 quplog_bytes quplog_name(quplog *log, uint32_t n);
 
 /* ---- putting jobs --------------------------------------------------------------------------- */
 
-/* Append one job. due_us 0: ready now. On QUPLOG_INTERRUPTED the job exists and *id is set, but it
- * is not yet known to be durable: call quplog_sync(). _TOO_LARGE, _FULL, _FAILED, ... */
+/* Append one job. due_us 0: ready now. On QUPLOG_INTERRUPTED with *id set the job exists, but is
+ * not yet known to be durable: call quplog_sync(); with *id 0 nothing was done: call again.
+ * _TOO_LARGE, _FULL, _FAILED, _LOCKED, ... */
 int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t length,
                int64_t due_us, bool sync, uint64_t *id);
 
@@ -294,7 +302,7 @@ int quplog_batch_schedule(quplog_batch *batch, const char *id, size_t id_length,
                           uint64_t expected);
 int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
 /* Append the batch as one frame and empty it. *first_id: the id of its first job; the i-th has
- * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(). */
+ * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(), by *lsn. */
 int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn);
 
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
@@ -312,13 +320,17 @@ int quplog_serve(quplog *log, const char *queues, size_t length);
  * between C and the caller. Freeing it releases the claim it still has. */
 int quplog_worker_new(quplog *log, quplog_worker **out);
 void quplog_worker_free(quplog_worker *worker);
+/* Before its first claim: give the worker a slot of its own, for a child process that will run its
+ * jobs. The child inherits *fd, and keeps it open as long as it lives: what it runs is taken for
+ * dead only when child and worker are gone. *fd belongs to the worker. */
+int quplog_worker_split(quplog_worker *worker, int *fd);
 /* Where quplog_work() puts what it claimed; lives as long as the worker. */
 const quplog_claim *quplog_worker_claim(const quplog_worker *worker);
 /* Write the outcome of the worker's present claim, then claim the next job as `flags` say, in one
  * frame where both happen. Returns the status of the claim (QUPLOG_OK, _EMPTY, _STOPPED,
  * _INTERRUPTED, ...); the outcome's own status is in claim->finish_status (_STALE: another run
- * has taken over, the outcome was not written). If an outcome could not be written (_FULL) the
- * worker keeps its claim and claims nothing. */
+ * has taken over, the outcome was not written). If an outcome could not be written (_FULL, _LOCKED,
+ * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. */
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data, size_t length,
                 int flags);
 /* From another thread: release the claim that `worker` has, as if it had been interrupted. What
@@ -332,7 +344,8 @@ void quplog_start(quplog *log);
 /* The helper's whole duty: sleep until something is due, do it, and so on. Returns QUPLOG_TICK when
  * a schedule is due, else QUPLOG_STOPPED, _CLOSED or a failure. */
 int quplog_keep(quplog *log);
-/* Wait until no job is running and none is ready that somebody here could claim.
+/* Wait until no job is running, in any process, and none is ready that a live worker or this
+ * opening could claim.
  * deadline_us: 0 waits without end. QUPLOG_TIMEOUT, _INTERRUPTED. */
 int quplog_wait_idle(quplog *log, int64_t deadline_us);
 
@@ -356,9 +369,9 @@ int quplog_wait_job(quplog *log, uint64_t id, int64_t deadline_us);
 /* Wait until any job has finished since `*seen` (a counter, start with 0), and update it. */
 int quplog_wait_finished(quplog *log, uint32_t *seen, int64_t deadline_us);
 /* A pending job is cancelled at once; a running one is asked to stop (its info says so). QUPLOG_OK,
- * or QUPLOG_STALE if it had already finished. */
-int quplog_cancel(quplog *log, uint64_t id, bool sync);
-int quplog_pause(quplog *log, const char *queue, size_t length, bool paused);
+ * or QUPLOG_STALE if it had already finished. *lsn: to be given to quplog_sync_to(). */
+int quplog_cancel(quplog *log, uint64_t id, uint64_t *lsn);
+int quplog_pause(quplog *log, const char *queue, size_t length, bool paused, uint64_t *lsn);
 int quplog_paused(quplog *log, const char *queue, size_t length, bool *paused);
 
 /* All schedules (due_only: those whose time has come and that are not paused), in one block that

@@ -5,13 +5,14 @@ int roster_add_task(quplog *log, struct span task, uint32_t *number)
 {
     struct roster *roster = &log->roster;
     size_t before = roster->tasks.count;
+    if (names_add(&log->core->offered, task) == NAMES_NONE)
+        return QUPLOG_NO_MEMORY;
     *number = names_add(&roster->tasks, task);
     if (*number == NAMES_NONE)
         return QUPLOG_NO_MEMORY;
-    if (roster->tasks.count > before) {
+    if (roster->tasks.count > before)
         roster->runner_count = 0; /* what was not here may be now */
-        roster->announced = false;
-    }
+    atomic_fetch_or(&roster->bits, core_bit(task));
     return QUPLOG_OK;
 }
 
@@ -45,6 +46,9 @@ static void remember_runners(quplog *log)
 {
     struct roster *roster = &log->roster;
     size_t lanes = log->core->table.lane_count;
+    if (roster->builds != log->core->builds)
+        roster->runner_count = 0; /* the table was built anew: lanes have other numbers */
+    roster->builds = log->core->builds;
     if (lanes > roster->runner_room) {
         uint32_t *runners = realloc(roster->runners, 2 * lanes * sizeof *runners);
         if (!runners)
@@ -68,7 +72,7 @@ struct lane *roster_best_lane(quplog *log, uint32_t *task)
 {
     struct table *table = &log->core->table;
     struct lane *best = NULL;
-    if (log->roster.runner_count < table->lane_count)
+    if (log->roster.runner_count < table->lane_count || log->roster.builds != log->core->builds)
         remember_runners(log);
     for (size_t i = 0; i < table->lane_count; i++) {
         struct lane *lane = &table->lanes[i];
@@ -91,27 +95,42 @@ bool roster_claimable(quplog *log)
     return roster_best_lane(log, &task) != NULL;
 }
 
-bool roster_others_may(quplog *log)
+uint32_t roster_open_bits(const quplog *log)
 {
     const struct table *table = &log->core->table;
+    uint32_t bits = 0;
     for (size_t i = 0; i < table->lane_count; i++)
         if (table_lane_open(table, &table->lanes[i]))
+            bits |= core_bit(table->names.spans[table->lanes[i].task]);
+    return bits;
+}
+
+/* A live worker of another process has the task; which queues it serves is not known. */
+static bool others_know(struct core *q, uint32_t task)
+{
+    for (size_t n = 0; n < q->table.slot_count; n++) {
+        const struct worker_slot *slot = table_slot(&q->table, (uint16_t)n);
+        bool known = false;
+        for (size_t i = 0; slot && i < slot->task_count && !known; i++)
+            known = slot->tasks[i] == task;
+        bool ours = q->slot.lock.fd >= 0 && q->slot.number == n;
+        if (known && !ours && slot_lives(q, (uint16_t)n))
             return true;
+    }
     return false;
 }
 
-int roster_encode_tasks(const struct roster *roster, struct buffer *tasks)
+bool roster_somebody_may(quplog *log)
 {
-    for (size_t i = 0; i < roster->tasks.count; i++) {
-        struct span name = roster->tasks.spans[i];
-        unsigned char *p = buffer_room(tasks, 1 + name.length);
-        if (!p)
-            return QUPLOG_NO_MEMORY;
-        p[0] = (unsigned char)name.length;
-        memcpy(p + 1, name.data, name.length);
-        tasks->length += 1 + name.length;
+    struct core *q = log->core;
+    if (roster_claimable(log))
+        return true;
+    for (size_t i = 0; i < q->table.lane_count; i++) {
+        const struct lane *lane = &q->table.lanes[i];
+        if (table_lane_open(&q->table, lane) && others_know(q, lane->task))
+            return true;
     }
-    return QUPLOG_OK;
+    return false;
 }
 
 void roster_free(struct roster *roster)

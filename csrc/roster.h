@@ -1,13 +1,14 @@
 /* roster.h: what an opening serves: the tasks that it can run and the queues that it claims from.
  *
- * It is this process's own and stands in no log (but for the WORKER op that announces the tasks).
+ * It is this process's own and stands in no log (but for the WORKER op that announces the tasks of
+ * all its openings).
  * Two openings of one log have a roster each, so that neither is handed what only the other knows.
  * Everything here is called with the append lock held.
  */
 #ifndef QUPLOG_ROSTER_H
 #define QUPLOG_ROSTER_H
 
-#include "commit.h"
+#include "slot.h"
 
 /* The number of `task`, added if it is new. QUPLOG_NO_MEMORY. */
 int roster_add_task(quplog *log, struct span task, uint32_t *number);
@@ -18,10 +19,10 @@ int roster_set_queues(quplog *log, const unsigned char *queues, size_t length);
  * number of its task. NULL: there is none. */
 struct lane *roster_best_lane(quplog *log, uint32_t *task);
 bool roster_claimable(quplog *log);
-/* Some lane has a job that somebody may claim, if not this opening. */
-bool roster_others_may(quplog *log);
-/* The names of all tasks, as a WORKER op has them. */
-int roster_encode_tasks(const struct roster *roster, struct buffer *tasks);
+/* The bits of the lanes that have a job to claim, for whoever may: 0 if none has. */
+uint32_t roster_open_bits(const quplog *log);
+/* Some lane has a job that a live worker of any process knows how to run, or this opening. */
+bool roster_somebody_may(quplog *log);
 void roster_free(struct roster *roster);
 
 #endif

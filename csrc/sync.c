@@ -10,14 +10,17 @@ enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000 };
 
 static const char POISONED[8] = "poisoned";
 
-int sync_open(struct sync *sync, const struct io *io, struct control *control, int dir,
-              bool *poisoned)
+void sync_init(struct sync *sync, const struct io *io, struct control *control,
+               const struct lock_file *lock)
 {
-    char content[sizeof POISONED] = {0};
-    sync->io = io;
-    sync->control = control;
-    sync->log = NULL;
+    *sync = (struct sync){.io = io, .control = control, .lock = lock, .marker = -1};
     io->mutex_init(io->world, &sync->mutex);
+}
+
+int sync_open(struct sync *sync, int dir, bool *poisoned)
+{
+    const struct io *io = sync->io;
+    char content[sizeof POISONED] = {0};
     sync->marker = io->open(io->world, dir, "poison", IO_WRITE | IO_CREATE);
     if (sync->marker < 0)
         return sync->marker;
@@ -61,63 +64,70 @@ void sync_poison(struct sync *sync)
     /* The marker first: whoever sees the flag may reopen the log at once. A marker that cannot be
        written is a stated limit; there is nobody left to tell. */
     (void)write_marker(sync, POISONED);
-    atomic_store(&sync->control->poisoned, 1);
-    control_wake_all(sync->io, sync->control);
+    control_fail(sync->control);
 }
 
-static uint64_t synced_now(struct sync *sync)
-{
-    return atomic_load_explicit(&sync->control->synced, memory_order_acquire);
-}
-
-/* With the sync mutex held: make everything up to the tail durable. */
+/* With the sync locks held: make everything up to the tail durable. */
 static int lead(struct sync *sync)
 {
-    uint64_t from = synced_now(sync);
-    uint64_t to = atomic_load_explicit(&sync->control->tail, memory_order_acquire);
-    if (control_poisoned(sync->control))
+    struct control *control = sync->control;
+    uint64_t from = control_older(&control->page->synced); /* a leader may have died publishing */
+    uint64_t to = control_tail(control);
+    if (control_poisoned(control))
         return QUPLOG_FAILED;
     if (from >= to)
         return QUPLOG_OK;
-    if (sync->marker < 0)
-        return QUPLOG_CLOSED; /* sync_close(): the files are gone, which is no failing disk */
     if (sync->flush(sync->log, from, to) != 0)
         sync_poison(sync);
-    if (control_poisoned(sync->control))
+    if (control_poisoned(control))
         return QUPLOG_FAILED;
-    atomic_store_explicit(&sync->control->synced, to, memory_order_release);
+    control_write_number(&control->page->synced, to);
     return QUPLOG_OK;
+}
+
+/* Lead, if nobody else does: in this process, or in another. -EAGAIN: somebody does. */
+static int try_to_lead(struct sync *sync)
+{
+    const struct io *io = sync->io;
+    if (!io->mutex_trylock(io->world, &sync->mutex))
+        return -EAGAIN;
+    int status = sync->marker < 0 ? QUPLOG_CLOSED /* sync_close(): which is no failing disk */
+                                  : lock_try(sync->lock, LOCK_SYNC, IO_EXCLUSIVE_LOCK);
+    if (status == 0) {
+        status = lead(sync);
+        (void)lock_release(sync->lock, LOCK_SYNC);
+    }
+    io->mutex_unlock(io->world, &sync->mutex);
+    if (status != -EAGAIN)
+        control_bump(io, &sync->control->page->durable, CONTROL_ALL, IO_ALL_BITS);
+    return status;
 }
 
 /* Sleep until `synced` moves, or for a slice of time. -EINTR if a signal came. */
 static int follow(struct sync *sync, uint64_t lsn, int64_t slice_us)
 {
     const struct io *io = sync->io;
-    uint32_t seen = control_read(&sync->control->durable);
-    if (synced_now(sync) >= lsn || control_poisoned(sync->control))
+    struct control_word *durable = &sync->control->page->durable;
+    uint32_t seen = control_read(durable);
+    if (control_synced(sync->control) >= lsn || control_poisoned(sync->control))
         return 0;
-    return control_sleep(io, &sync->control->durable, seen,
-                         io->monotonic_us(io->world) + slice_us, IO_FUTEX_MONOTONIC);
+    return control_sleep(io, durable, seen, io->monotonic_us(io->world) + slice_us,
+                         IO_FUTEX_MONOTONIC, IO_ALL_BITS);
 }
 
 int sync_to(struct sync *sync, uint64_t lsn)
 {
-    const struct io *io = sync->io;
     int64_t slice_us = SLICE_FIRST_US;
-    while (synced_now(sync) < lsn) {
+    while (control_synced(sync->control) < lsn) {
         if (control_poisoned(sync->control))
             return QUPLOG_FAILED;
-        if (io->mutex_trylock(io->world, &sync->mutex)) {
-            int status = lead(sync);
-            io->mutex_unlock(io->world, &sync->mutex);
-            control_bump(io, &sync->control->durable, CONTROL_ALL);
-            if (status)
-                return status;
-        } else if (follow(sync, lsn, slice_us) == -EINTR) {
+        int status = try_to_lead(sync);
+        if (status && status != -EAGAIN)
+            return status;
+        if (status == -EAGAIN && follow(sync, lsn, slice_us) == -EINTR)
             return QUPLOG_INTERRUPTED;
-        } else if (slice_us < SLICE_LAST_US) {
+        if (status == -EAGAIN && slice_us < SLICE_LAST_US)
             slice_us *= 2;
-        }
     }
     return QUPLOG_OK;
 }

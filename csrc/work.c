@@ -7,13 +7,15 @@
  */
 #include <errno.h>
 
+#include "crc32c.h"
+#include "failpoint.h"
 #include "fetch.h"
 #include "roster.h"
 
-enum { RETENTION_CHECK_US = 60 * 1000000 };
-
 struct quplog_worker {
     quplog *log;
+    struct slot *slot; /* the process's, or `own` */
+    struct slot own;
     quplog_claim claim;
     bool has;          /* a claim whose outcome is not written yet */
     uint32_t passed_on; /* the last change of `work` that it could do nothing with */
@@ -30,13 +32,13 @@ int quplog_register(quplog *log, const char *task, size_t length, uint32_t *numb
         return QUPLOG_CLOSED;
     if (length == 0 || length > QUPLOG_NAME_MAX)
         return QUPLOG_INVALID;
-    int status = commit_begin(q);
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
     struct span name = {(const unsigned char *)task, length};
     status = roster_add_task(log, name, number);
     commit_end(q);
-    commit_wake_workers(q, CONTROL_ALL); /* jobs may have waited for just this task */
+    commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS); /* jobs may have waited for just this task */
     return status;
 }
 
@@ -57,44 +59,16 @@ int quplog_serve(quplog *log, const char *queues, size_t length)
     const unsigned char *p = (const unsigned char *)queues;
     if (!well_formed(p, length))
         return QUPLOG_INVALID;
-    int status = commit_begin(q);
+    int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
     status = roster_set_queues(log, p, length);
     commit_end(q);
-    commit_wake_workers(q, CONTROL_ALL);
+    commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
     return status;
 }
 
-/* ---- the process's seat in the log ---- */
-
-/* Before the first claim, and after tasks were added: say who this is and what it can run. */
-static int announce(quplog *log)
-{
-    struct core *q = log->core;
-    char host[256];
-    struct buffer tasks = {0}, ops = {0};
-    if (log->roster.announced)
-        return QUPLOG_OK;
-    if (q->generation == 0)
-        q->generation = (q->table.slot_count ? q->table.generations[COMMIT_SLOT] : 0) + 1;
-    q->io->host_name(q->io->world, host, sizeof host);
-    int status = roster_encode_tasks(&log->roster, &tasks);
-    struct op_worker worker = {.host = {(const unsigned char *)host, strlen(host)},
-                               .tasks = {tasks.data, tasks.length},
-                               .slot = COMMIT_SLOT,
-                               .generation = q->generation,
-                               .process_id = q->io->process_id(q->io->world),
-                               .started_us = commit_now(q)};
-    if (status == QUPLOG_OK)
-        status = op_encode_worker(&ops, &worker);
-    if (status == QUPLOG_OK)
-        status = commit_ops(q, 1, &ops, NULL);
-    log->roster.announced = status == QUPLOG_OK;
-    buffer_free(&tasks);
-    buffer_free(&ops);
-    return status;
-}
+/* ---- seats ---- */
 
 int quplog_worker_new(quplog *log, quplog_worker **out)
 {
@@ -105,7 +79,28 @@ int quplog_worker_new(quplog *log, quplog_worker **out)
     if (!worker)
         return QUPLOG_NO_MEMORY;
     worker->log = log;
+    worker->slot = &q->slot;
+    worker->own.lock.fd = -1;
     *out = worker;
+    return QUPLOG_OK;
+}
+
+int quplog_worker_split(quplog_worker *worker, int *fd)
+{
+    struct core *q = core_of(worker->log);
+    if (!q)
+        return QUPLOG_CLOSED;
+    if (worker->has || worker->slot == &worker->own)
+        return QUPLOG_INVALID;
+    int status = commit_begin(q, COMMIT_DECIDE);
+    if (status)
+        return status;
+    status = slot_announce(q, &worker->own);
+    commit_end(q);
+    if (status)
+        return status;
+    worker->slot = &worker->own;
+    *fd = worker->own.lock.fd;
     return QUPLOG_OK;
 }
 
@@ -189,15 +184,13 @@ static int choose(quplog_worker *worker, struct choice *choice)
 {
     struct core *q = worker->log->core;
     choice->id = 0;
-    struct lane *lane = roster_best_lane(worker->log, &choice->task);
+    int status = slot_announce(q, worker->slot); /* also who finds nothing is there to be counted on */
+    struct lane *lane = status ? NULL : roster_best_lane(worker->log, &choice->task);
     if (!lane)
-        return QUPLOG_OK;
-    int status = announce(worker->log);
-    if (status)
         return status;
     uint64_t id = heap_top(&lane->ready)->id;
     choice->op_at = worker->ops.length;
-    status = op_encode_claim(&worker->ops, id, COMMIT_SLOT, q->generation);
+    status = op_encode_claim(&worker->ops, id, worker->slot->number, worker->slot->generation);
     choice->id = status ? 0 : id;
     return status;
 }
@@ -220,12 +213,33 @@ static void take(quplog_worker *worker, const struct choice *choice, uint64_t fr
 }
 
 /* One frame: the outcome (if there is one) and the next claim (if there is one). */
+static int append_turn(quplog_worker *worker, const struct choice *choice, uint32_t count,
+                       int outcome, int64_t due_us)
+{
+    bool released = worker->has && outcome == QUPLOG_RUN_RELEASE;
+    bool later = worker->has && (outcome == QUPLOG_RUN_RETRY || outcome == QUPLOG_RUN_SNOOZE);
+    struct commit commit = {.body = {worker->ops.data, worker->ops.length},
+                            .body_crc = crc32c(0, worker->ops.data, worker->ops.length),
+                            .op_count = count,
+                            .wake_count = released,
+                            .wake_bits = released ? IO_ALL_BITS : 0,
+                            .earliest_us = later ? due_us : 0,
+                            .urgent = true};
+    int status = commit_frame(worker->log->core, &commit);
+    if (status)
+        return status;
+    worker->has = false;
+    if (choice->id)
+        take(worker, choice, commit.lsn);
+    FAILPOINT("claimed");
+    return QUPLOG_OK;
+}
+
 static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span data, int flags,
                 uint64_t *put_lsn)
 {
     struct core *q = worker->log->core;
     struct choice choice = {0};
-    uint64_t lsn = 0;
     bool claiming = (flags & QUPLOG_CLAIM_NEXT) && !atomic_load(&worker->log->stopping);
     int status = claiming ? commit_due(q) : QUPLOG_OK;
     if (status)
@@ -243,15 +257,23 @@ static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span 
     if (claiming && (status = choose(worker, &choice)) != QUPLOG_OK)
         return status;
     count += choice.id != 0;
-    if (count && (status = commit_ops(q, count, &worker->ops, &lsn)) != QUPLOG_OK)
+    if (count && (status = append_turn(worker, &choice, count, outcome, due_us)) != QUPLOG_OK)
         return status;
-    worker->has = false;
     if (choice.id) {
-        take(worker, &choice, lsn);
         *put_lsn = jobs_get(&q->table.jobs, choice.id)->put_lsn;
         return QUPLOG_OK;
     }
     return claiming || !(flags & QUPLOG_CLAIM_NEXT) ? QUPLOG_EMPTY : QUPLOG_STOPPED;
+}
+
+/* For what must be written although a signal came. */
+static int begin_surely(struct core *q)
+{
+    int status;
+    do
+        status = commit_begin(q, COMMIT_DECIDE);
+    while (status == QUPLOG_INTERRUPTED);
+    return status;
 }
 
 /* Give the worker's claim back, as if its run had been interrupted. */
@@ -259,7 +281,7 @@ static int release(quplog_worker *worker)
 {
     struct core *q = worker->log->core;
     struct buffer ops = {0};
-    int status = commit_begin(q);
+    int status = begin_surely(q);
     if (status)
         return status;
     if (worker->has && claimed_job(q, worker)) {
@@ -270,8 +292,8 @@ static int release(quplog_worker *worker)
     }
     commit_end(q);
     buffer_free(&ops);
-    control_bump(q->io, &q->control.finished, CONTROL_ALL);
-    commit_wake_workers(q, 1);
+    control_bump(q->io, &q->control.page->finished, CONTROL_ALL, IO_ALL_BITS);
+    commit_wake_workers(q, 1, IO_ALL_BITS);
     return status;
 }
 
@@ -305,11 +327,44 @@ static int sync_outcome(struct core *q, uint64_t lsn)
     return status;
 }
 
-/* A job that will be tried again has a time; one that finished will be forgotten one day, and if
- * there are very many, after a minute. */
-static void wake_helper(struct core *q, int64_t due_us)
+/* How one turn went, and what is to be done when it is over. */
+struct round {
+    int status;
+    uint32_t seen; /* of the word `work`, before this looked */
+    bool had;      /* an outcome to write */
+    bool more;     /* there is more for another worker */
+    bool released;
+    uint64_t end;
+    uint64_t put_lsn;
+};
+
+static struct round take_turn(quplog_worker *worker, int outcome, int64_t due_us,
+                              struct span data, int flags)
 {
-    commit_wake_helper(q, due_us ? due_us : commit_now(q) + RETENTION_CHECK_US);
+    struct core *q = worker->log->core;
+    struct control_word *work = &q->control.page->work;
+    struct round r = {.had = worker->has};
+    r.status = core_of(worker->log) ? commit_begin(q, COMMIT_DECIDE) : QUPLOG_CLOSED;
+    if (r.status)
+        return r;
+    r.seen = control_read(work);
+    r.status = turn(worker, outcome, due_us, data, flags, &r.put_lsn);
+    r.end = commit_end_lsn(q);
+    r.released = r.had && r.status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
+    uint32_t left = atomic_load(&work->sleepers) || r.released ? roster_open_bits(worker->log) : 0;
+    if (r.status == QUPLOG_OK || r.had)
+        r.more = left != 0;
+    else if (r.status == QUPLOG_EMPTY && left && worker->passed_on != r.seen) {
+        /* Once for each change, so that two who can't take a job don't wake each other for ever. */
+        worker->passed_on = r.seen;
+        r.more = true;
+    }
+    commit_end(q);
+    if (r.more)
+        control_wake(q->io, work, 1, left);
+    if (r.had)
+        control_bump(q->io, &q->control.page->finished, CONTROL_ALL, IO_ALL_BITS);
+    return r;
 }
 
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data,
@@ -321,47 +376,25 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         return QUPLOG_INVALID;
     worker->claim.finish_status = QUPLOG_OK;
     for (;;) {
-        uint64_t put_lsn = 0;
-        bool had = worker->has;
-        int status = core_of(worker->log) ? commit_begin(q) : QUPLOG_CLOSED;
-        if (status)
-            return worker->claim.finish_status = status;
-        uint32_t seen = control_read(&q->control.work);
-        status = turn(worker, outcome, due_us, bytes, flags, &put_lsn);
-        uint64_t end = q->log.next;
-        bool turned = status == QUPLOG_OK || status == QUPLOG_EMPTY;
-        bool released = had && status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
-        bool pass_on = status == QUPLOG_EMPTY && !had && worker->passed_on != seen &&
-                       roster_others_may(worker->log);
-        bool more = turned && (released || atomic_load(&q->control.work.sleepers)) &&
-                    roster_claimable(worker->log);
-        commit_end(q);
-        if (had) {
-            control_bump(q->io, &q->control.finished, CONTROL_ALL);
-            wake_helper(q, due_us);
-        }
-        if (pass_on) { /* once for each change, so that two who can't take a job don't wake each
-                          other for ever */
-            worker->passed_on = seen;
-            control_pass_on(q->io, &q->control.work);
-        }
-        if (had && worker->has && status != QUPLOG_OK)
-            return worker->claim.finish_status = status; /* the outcome was not written */
-        if (had && status == QUPLOG_STALE)
-            return worker->claim.finish_status = status;
-        if (more)
-            commit_wake_workers(q, 1);
-        if (had && (flags & QUPLOG_SYNC))
-            worker->claim.finish_status = sync_outcome(q, end);
-        if (status == QUPLOG_OK)
-            return load_payload(worker, put_lsn);
+        struct round r = take_turn(worker, outcome, due_us, bytes, flags);
+        bool unwritten = r.had && worker->has && r.status != QUPLOG_OK;
+        if (unwritten || (r.had && r.status == QUPLOG_STALE))
+            return worker->claim.finish_status = r.status;
+        if (r.had && (flags & QUPLOG_SYNC))
+            worker->claim.finish_status = sync_outcome(q, r.end);
+        if (r.status == QUPLOG_OK)
+            return load_payload(worker, r.put_lsn);
+        if (r.status != QUPLOG_EMPTY || !(flags & QUPLOG_CLAIM_NEXT))
+            return r.status;
         /* What was given back, or is to be tried again at once, can be claimed now. */
-        bool again = (released && more) || (had && due_us && due_us <= commit_now(q));
-        if (status == QUPLOG_EMPTY && again && (flags & QUPLOG_CLAIM_NEXT))
+        if ((r.released && r.more) || (r.had && due_us && due_us <= core_now(q)))
             continue;
-        if (status != QUPLOG_EMPTY || !(flags & QUPLOG_WAIT) || !(flags & QUPLOG_CLAIM_NEXT))
-            return status;
-        if (core_of(worker->log) && control_sleep(q->io, &q->control.work, seen, -1, 0) == -EINTR)
+        if (!(flags & QUPLOG_WAIT))
+            return r.status;
+        uint32_t bits = atomic_load(&worker->log->roster.bits);
+        if (core_of(worker->log) &&
+            control_sleep(q->io, &q->control.page->work, r.seen, -1, 0,
+                          bits ? bits : IO_ALL_BITS) == -EINTR)
             return QUPLOG_INTERRUPTED;
     }
 }
@@ -378,7 +411,8 @@ void quplog_worker_free(quplog_worker *worker)
     if (!worker)
         return;
     if (worker->has)
-        (void)release(worker); /* if it can't be written, the next opener releases it */
+        (void)release(worker); /* if it can't be written, whoever finds us gone releases it */
+    slot_leave(&worker->own);
     buffer_free(&worker->ops);
     buffer_free(&worker->payload);
     free(worker);
@@ -388,13 +422,13 @@ void quplog_stop(quplog *log)
 {
     struct core *q = log->core;
     atomic_store(&log->stopping, 1);
-    control_bump(q->io, &q->control.work, CONTROL_ALL);
-    control_bump(q->io, &q->control.attention, CONTROL_ALL);
+    commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
+    commit_wake_helpers(q);
 }
 
 void quplog_start(quplog *log)
 {
     struct core *q = log->core;
     atomic_store(&log->stopping, 0);
-    commit_wake_workers(q, CONTROL_ALL);
+    commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
 }

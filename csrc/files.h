@@ -1,0 +1,63 @@
+/* files.h: the segment files of an open log: which there are, and descriptors to read them by.
+ *
+ * Other processes add segments at the one end and remove them at the other. So the list is one of
+ * what was found: files_refresh() looks again, and whoever needs an LSN behind the newest segment
+ * that is known says so by `head`. Descriptors are a bounded cache; one that is in use is not
+ * closed, and reads what it has always read even if its file was removed meanwhile.
+ *
+ * All functions may be called from any thread.
+ */
+#ifndef QUPLOG_FILES_H
+#define QUPLOG_FILES_H
+
+#include "segment.h"
+
+struct file {
+    uint64_t base;
+    uint64_t salt; /* 0: not read yet */
+    uint64_t used; /* when it was last used, in files.uses */
+    int fd;        /* -1: not open */
+    uint32_t users;
+    bool present; /* for files_refresh() */
+};
+
+struct files {
+    const struct io *io;
+    int dir;
+    struct io_mutex mutex; /* guards what follows */
+    struct file *list;     /* oldest first */
+    size_t count;
+    size_t capacity;
+    size_t open;
+    uint64_t uses;
+    bool closed;
+};
+
+/* A segment that is being read. */
+struct file_use {
+    uint64_t base;
+    uint64_t salt;
+    uint64_t next; /* the base of the segment after it; 0: it is the newest that is known */
+    int fd;
+};
+
+void files_init(struct files *files, const struct io *io, int dir);
+void files_free(struct files *files);
+/* List the directory. QUPLOG_OK, _NO_MEMORY, -errno. */
+int files_refresh(struct files *files);
+/* Use the segment that holds `lsn`, where the newest there is begins at `head`; to be given back.
+ * QUPLOG_OK, _NOT_FOUND (it was removed), _NO_MEMORY, -errno. */
+int files_borrow(struct files *files, uint64_t lsn, uint64_t head, struct file_use *use);
+void files_give_back(struct files *files, const struct file_use *use);
+/* Read exactly `length` bytes at `lsn`. QUPLOG_NOT_FOUND: removed. QUPLOG_CORRUPT: too short. */
+int files_read(struct files *files, uint64_t lsn, uint64_t head, void *out, size_t length);
+/* Remove the segments that end at or before `first_lsn`, the oldest first. 0 or -errno. */
+int files_trim(struct files *files, uint64_t first_lsn);
+/* Their number and bytes. 0 or -errno. */
+int files_measure(struct files *files, uint64_t *count, uint64_t *bytes);
+/* Close all descriptors as soon as nobody uses them; later reads are QUPLOG_NOT_FOUND. */
+void files_close(struct files *files);
+/* In the child of a fork: close what this process has a copy of. */
+void files_abandon(struct files *files);
+
+#endif

@@ -1,0 +1,72 @@
+/* flush.c: see flush.h. */
+#include "flush.h"
+
+#include <errno.h>
+
+#include "turn.h"
+
+enum { NOT_STARTED = 0, STARTING = 1, RUNNING = 2 };
+
+bool flush_is_due(struct core *q)
+{
+    uint64_t tail = control_tail(&q->control);
+    return control_synced(&q->control) < tail && atomic_load(&q->control.page->witness) != tail;
+}
+
+int flush_now(struct core *q)
+{
+    if (!atomic_exchange(&q->unflushed, 0))
+        return QUPLOG_OK;
+    uint64_t tail = control_tail(&q->control);
+    if (atomic_load(&q->control.page->witness) == tail)
+        return QUPLOG_OK; /* another process has done it */
+    int status = commit_sync(q, tail);
+    if (status == QUPLOG_OK)
+        status = commit_begin(q, COMMIT_BLIND);
+    if (status)
+        return status;
+    /* Frames that came meanwhile say `synced` themselves: only a quiet log needs a witness. */
+    uint64_t end = commit_end_lsn(q);
+    if (control_synced(&q->control) >= end && atomic_load(&q->control.page->witness) != end)
+        status = commit_witness(q, false);
+    commit_end(q);
+    return status;
+}
+
+static void flusher(void *context)
+{
+    struct core *q = context;
+    const struct io *io = q->io;
+    struct control_word *word = &q->control.page->flush;
+    uint32_t bit = 1U << (q->mark & 31);
+    while (core_usable(q) == QUPLOG_OK) {
+        uint32_t seen = control_read(word);
+        bool work = atomic_load(&q->unflushed) != 0;
+        int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
+        while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
+            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC, bit);
+        if (work)
+            (void)flush_now(q); /* a failed sync is told to all by the poison; a full disk is told
+                                   by the next append, and the witness can wait */
+        else if (core_usable(q) == QUPLOG_OK)
+            (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, bit);
+    }
+    turn_drop(q);
+}
+
+void flush_start(struct core *q)
+{
+    uint32_t state = NOT_STARTED;
+    if (!atomic_compare_exchange_strong(&q->flusher_state, &state, STARTING))
+        return;
+    int status = q->io->thread_start(q->io->world, &q->flusher, flusher, q);
+    atomic_store(&q->flusher_state, status ? NOT_STARTED : RUNNING);
+}
+
+void flush_join(struct core *q)
+{
+    while (atomic_load(&q->flusher_state) == STARTING)
+        (void)lock_pause(q->io, 1000);
+    if (atomic_exchange(&q->flusher_state, NOT_STARTED) == RUNNING)
+        q->io->thread_join(q->io->world, &q->flusher);
+}

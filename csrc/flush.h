@@ -1,0 +1,23 @@
+/* flush.h: the thread that makes unsynced frames durable within flush_interval.
+ *
+ * Each process flushes what it wrote, by a thread of its own that starts at its first frame. When
+ * nothing else followed, it leaves a SYNCED frame: the witness without which the last durable frame
+ * could not be told from a torn one. A log that ends with a witness is clean: nobody flushes it, and
+ * nobody adds another.
+ */
+#ifndef QUPLOG_FLUSH_H
+#define QUPLOG_FLUSH_H
+
+#include "commit.h"
+
+/* Frames of some process are not known to be durable. */
+bool flush_is_due(struct core *q);
+/* Make everything durable if this process has appended since, and leave a witness. */
+int flush_now(struct core *q);
+
+/* Start the thread, once; for core.start_flusher. */
+void flush_start(struct core *q);
+/* The log is closed: wait for the end of the thread. */
+void flush_join(struct core *q);
+
+#endif

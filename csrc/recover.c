@@ -1,0 +1,220 @@
+/* recover.c: see recover.h. */
+#include "recover.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Read every frame and judge the end. Beside a live owner (read-only) a frame may have been half
+ * written when it was read: look again before calling it damaged. */
+static int replay(struct chain *chain, struct recovery *recovery, enum chain_end *end)
+{
+    struct frame frame;
+    uint64_t lsn;
+    chain->until_lsn = recovery->until_lsn;
+    chain->until_us = recovery->until_us;
+    for (;;) {
+        int status = chain_next(chain, &frame, &lsn);
+        if (status == QUPLOG_OK)
+            status = recovery->visit(recovery->context, &frame, lsn);
+        if (status == QUPLOG_OK)
+            continue;
+        if (status != QUPLOG_EMPTY)
+            return status;
+        status = chain_judge(chain, end);
+        if (status)
+            return status;
+        if (*end != CHAIN_CORRUPT || !recovery->read_only || !chain_recheck(chain))
+            return *end == CHAIN_CORRUPT ? QUPLOG_CORRUPT : QUPLOG_OK;
+    }
+}
+
+/* A sync had failed: the kernel may hold these pages as clean although the disk has not got them.
+ * Writing the same bytes again makes them dirty, so that the sync means something. */
+static int write_again(struct log *log, const struct chain *chain)
+{
+    const struct io *io = log->io;
+    unsigned char *block = malloc(SEGMENT_STEP);
+    int status = block ? QUPLOG_OK : QUPLOG_NO_MEMORY;
+    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++) {
+        const struct chain_file *file = &chain->files[i];
+        uint64_t end = i == chain->current ? chain->lsn : file->base + file->end;
+        if (file->superseded || end <= chain->durable)
+            continue;
+        char name[SEGMENT_NAME];
+        segment_name(file->base, name);
+        int fd = io->open(io->world, log->dir, name, IO_WRITE);
+        status = fd < 0 ? fd : QUPLOG_OK;
+        for (uint64_t at = 0; status == QUPLOG_OK && at < end - file->base;) {
+            uint64_t left = end - file->base - at;
+            size_t want = left < SEGMENT_STEP ? (size_t)left : SEGMENT_STEP;
+            ssize_t n = io_read_full(io, fd, block, want, at);
+            if (n <= 0) {
+                status = n < 0 ? (int)n : QUPLOG_FAILED;
+                break;
+            }
+            struct iovec part = {block, (size_t)n};
+            status = io_write_full(io, fd, &part, 1, at);
+            at += (uint64_t)n;
+        }
+        if (status == QUPLOG_OK)
+            status = io->fdatasync(io->world, fd);
+        if (fd >= 0)
+            io->close(io->world, fd);
+    }
+    free(block);
+    if (status == QUPLOG_OK)
+        status = io->fsync(io->world, log->dir);
+    return status;
+}
+
+static int open_quarantine(struct log *log)
+{
+    const struct io *io = log->io;
+    int status = io->mkdir(io->world, log->dir, "quarantine");
+    if (status && status != -EEXIST)
+        return status;
+    return io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
+}
+
+/* Set aside what stands behind X, byte for byte: the rest of its segment is copied, whole segments
+ * are moved. Repeating this after a cut does no harm. */
+static int quarantine(struct log *log, struct chain *chain, bool torn)
+{
+    const struct io *io = log->io;
+    const struct chain_file *file = &chain->files[chain->current];
+    uint64_t used = 0, offset = chain->lsn - file->base;
+    char name[SEGMENT_NAME];
+    int into = open_quarantine(log);
+    if (into < 0)
+        return into == -ENOSPC ? QUPLOG_FULL : into;
+    int status = torn ? segment_used(&chain->cursor, offset, &used) : QUPLOG_OK;
+    if (status == QUPLOG_OK && torn && used > offset) {
+        snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);
+        status = segment_copy(io, chain->fd, offset, used, into, name);
+    }
+    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++) {
+        if (!chain->files[i].superseded && i <= chain->current)
+            continue;
+        segment_name(chain->files[i].base, name);
+        status = io->rename(io->world, log->dir, name, into, name);
+    }
+    if (status == QUPLOG_OK)
+        status = io->fsync(io->world, into);
+    if (status == QUPLOG_OK)
+        status = io->fsync(io->world, log->dir);
+    io->close(io->world, into);
+    return status;
+}
+
+/* A base that no LSN handed out before can reach, whatever was lost. */
+static uint64_t unused_base(const struct chain *chain)
+{
+    const struct chain_file *last = &chain->files[chain->count - 1];
+    uint64_t highest = last->base + last->size;
+    if (chain->lsn > highest)
+        highest = chain->lsn;
+    return (highest + RECOVER_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
+}
+
+static bool any_superseded(const struct chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++)
+        if (chain->files[i].superseded)
+            return true;
+    return false;
+}
+
+/* Nothing but zeros follows X: go on in its segment. */
+static int reopen_head(struct log *log, const struct chain *chain)
+{
+    const struct chain_file *file = &chain->files[chain->current];
+    int status = log_open_head(log, file->base, file->base + file->size);
+    if (status == QUPLOG_OK) {
+        control_write_number(&log->control->page->head, file->base);
+        control_write_number(&log->control->page->zeroed, file->base + file->size);
+    }
+    return status;
+}
+
+static int drop_temporary(void *context, const char *name)
+{
+    struct log *log = context;
+    if (segment_is_temporary(name))
+        log->io->unlink(log->io->world, log->dir, name);
+    return 0;
+}
+
+/* What was read becomes what can be appended to. */
+static int take_over(struct log *log, struct chain *chain, struct recovery *recovery,
+                     enum chain_end end)
+{
+    const struct io *io = log->io;
+    int status = io->list(io->world, log->dir, drop_temporary, log);
+    if (status == QUPLOG_OK && recovery->poisoned)
+        status = write_again(log, chain);
+    if (recovery->poisoned && status < 0)
+        status = QUPLOG_FAILED; /* the device still fails */
+    recovery->torn = end == CHAIN_TORN;
+    if (status == QUPLOG_OK && (recovery->torn || any_superseded(chain)))
+        status = quarantine(log, chain, recovery->torn);
+    if (status)
+        return status;
+    control_write_number(&log->control->page->tail, chain->lsn);
+    return recovery->torn ? log_add_head(log, unused_base(chain), chain->lsn, 0, true)
+                          : reopen_head(log, chain);
+}
+
+static int create_log(struct log *log)
+{
+    const struct io *io = log->io;
+    struct control_page *page = log->control->page;
+    int status = io->random(io->world, log->log_id, sizeof log->log_id);
+    if (status == 0)
+        status = io->list(io->world, log->dir, drop_temporary, log);
+    if (status == 0)
+        status = log_add_head(log, 0, 0, 0, true);
+    if (status)
+        return status;
+    control_write_number(&page->tail, SEGMENT_HEADER);
+    control_write_number(&page->synced, SEGMENT_HEADER);
+    return QUPLOG_OK;
+}
+
+static int no_log(quplog_report *report)
+{
+    snprintf(report->message, sizeof report->message, "There is no log in it.");
+    return QUPLOG_NOT_A_LOG;
+}
+
+/* Every frame was read: say so in the control page, and see that one can go on from there. */
+static int finish(struct log *log, struct chain *chain, struct recovery *recovery,
+                  enum chain_end end)
+{
+    struct control_page *page = log->control->page;
+    const struct segment_header *newest = &chain->files[chain->current].header;
+    memcpy(log->log_id, newest->log_id, sizeof log->log_id);
+    memcpy(recovery->boot_id, newest->boot_id, sizeof recovery->boot_id);
+    recovery->closing = chain->closing;
+    control_write_number(&page->first_lsn, chain->first_lsn);
+    control_write_number(&page->tail, chain->lsn);
+    control_write_number(&page->synced, chain->durable);
+    return recovery->read_only ? QUPLOG_OK : take_over(log, chain, recovery, end);
+}
+
+int recover(struct log *log, struct recovery *recovery, quplog_report *report)
+{
+    struct chain chain;
+    enum chain_end end = CHAIN_CLEAN;
+    control_write_number(&log->control->page->segment_size, recovery->segment_size);
+    int status = chain_open(&chain, log->io, log->dir);
+    if (status == QUPLOG_OK && chain.count == 0) {
+        status = recovery->read_only ? no_log(&chain.report) : create_log(log);
+    } else if (status == QUPLOG_OK) {
+        status = replay(&chain, recovery, &end);
+        if (status == QUPLOG_OK)
+            status = finish(log, &chain, recovery, end);
+    }
+    *report = chain.report;
+    chain_close(&chain);
+    return status;
+}

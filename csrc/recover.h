@@ -1,0 +1,37 @@
+/* recover.h: bring the log of a directory to a state that can be appended to, or that can be read.
+ *
+ * Only whoever has the log for itself recovers (open.c holds the lock OPEN exclusively), or who
+ * reads and changes nothing. What was read is not what is durable: `synced` becomes D, the largest
+ * synced_lsn in anything valid, never the tail. A torn end is set aside, and the log goes on in a
+ * new segment: creating it, synced with its directory, is the one commit point. Before it, nothing
+ * was changed that a repetition would miss.
+ */
+#ifndef QUPLOG_RECOVER_H
+#define QUPLOG_RECOVER_H
+
+#include "chain.h"
+#include "log.h"
+
+/* A torn end makes the log jump by this: LSNs up to it may have been given out and lost. */
+#define RECOVER_JUMP ((uint64_t)1 << 36)
+
+struct recovery {
+    uint64_t segment_size; /* of a new log */
+    uint64_t until_lsn;
+    int64_t until_us;
+    bool read_only;
+    bool poisoned; /* the last owner's sync failed: write the bytes behind D again */
+    log_visit visit; /* called for every valid frame, in order; not QUPLOG_OK stops */
+    void *context;
+    /* out */
+    bool closing; /* the last owner closed it cleanly */
+    bool torn;
+    unsigned char boot_id[16]; /* of the boot in which the newest segment was made */
+};
+
+/* Recover, and fill in the control page, but for what only the table knows. Fills in `report` on
+ * success and failure. QUPLOG_CORRUPT, _UNSUPPORTED, _FULL, _FAILED, _NO_MEMORY, -errno, or what
+ * `visit` returned. */
+int recover(struct log *log, struct recovery *recovery, quplog_report *report);
+
+#endif

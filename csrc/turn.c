@@ -1,0 +1,180 @@
+/* turn.c: see turn.h. */
+#include "turn.h"
+
+#include <errno.h>
+
+#include "failpoint.h"
+
+enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
+
+/* ---- the byte APPEND ---- */
+
+static int try_byte(struct core *q)
+{
+    return lock_try(&q->lock, LOCK_APPEND, IO_EXCLUSIVE_LOCK);
+}
+
+/* Sleep until it is given back, for a slice at most. The word is counted in before the last try:
+ * whoever gives the lock back after that try finds a sleeper. */
+static int sleep_for_byte(struct core *q, int64_t until_us)
+{
+    struct control_word *word = &q->control.page->append;
+    atomic_fetch_add(&word->sleepers, 1);
+    uint32_t seen = control_read(word);
+    int status = try_byte(q);
+    if (status == -EAGAIN) {
+        int woken = q->io->futex_wait(q->io->world, (uint32_t *)&word->value, seen, until_us,
+                                      IO_FUTEX_MONOTONIC | IO_FUTEX_SHARED, IO_ALL_BITS);
+        if (woken == -EINTR)
+            status = -EINTR;
+    }
+    atomic_fetch_sub(&word->sleepers, 1);
+    return status;
+}
+
+static int wait_for_byte(struct core *q, int64_t deadline_us)
+{
+    int64_t now = core_monotonic(q), spin_end = now + SPIN_US, slice_us = SLICE_FIRST_US;
+    int status = -EAGAIN;
+    while (status == -EAGAIN && now < spin_end) {
+        status = try_byte(q);
+        now = core_monotonic(q);
+    }
+    while (status == -EAGAIN && now < deadline_us && !control_poisoned(&q->control)) {
+        int64_t until = now + slice_us < deadline_us ? now + slice_us : deadline_us;
+        status = sleep_for_byte(q, until);
+        slice_us = slice_us * 2 < SLICE_LAST_US ? slice_us * 2 : SLICE_LAST_US;
+        now = core_monotonic(q);
+    }
+    return status;
+}
+
+/* ---- what a dead writer left ---- */
+
+/* A frame that is accepted may have given ids that nobody knows of yet. */
+static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
+{
+    struct core *q = context;
+    struct control_number *next_id = &q->control.page->next_id;
+    uint64_t ids = frame->first_id;
+    size_t position = 0;
+    struct op op;
+    struct op_job names = {0};
+    enum op_verdict verdict = OP_VALID;
+    (void)lsn;
+    if (frame->kind != FRAME_OPS)
+        return QUPLOG_OK;
+    while (verdict == OP_VALID || verdict == OP_SKIPPED) {
+        verdict = op_next(frame->body, &position, &op, &names);
+        ids += verdict == OP_VALID && op.type == QUPLOG_OP_PUT;
+    }
+    uint64_t known = control_older(next_id);
+    control_write_number(next_id, ids > known ? ids : known);
+    return QUPLOG_OK;
+}
+
+static int begin(struct core *q)
+{
+    bool repaired;
+    int status = log_begin(&q->log, count_ids, q, &repaired);
+    if (status == QUPLOG_OK && repaired) {
+        /* Whom it would have woken, and what it made due, is not known: everybody looks. */
+        control_write_number(&q->control.page->next_due, 1);
+        control_wake_all(&q->control);
+    }
+    return status;
+}
+
+/* ---- the turn ---- */
+
+static int in_words(int status)
+{
+    if (status == -EAGAIN)
+        return QUPLOG_LOCKED;
+    return status == -EINTR ? QUPLOG_INTERRUPTED : status;
+}
+
+static int64_t deadline(const struct core *q)
+{
+    int64_t now = core_monotonic(q);
+    return q->lock_timeout_us < INT64_MAX - now ? now + q->lock_timeout_us : INT64_MAX;
+}
+
+/* With the gate held. */
+static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct core *q))
+{
+    int status = usable(q); /* it may have failed while this thread waited */
+    if (status)
+        return status;
+    status = try_byte(q);
+    if (status == -EAGAIN)
+        status = wait_for_byte(q, deadline_us ? deadline_us : deadline(q));
+    if (status)
+        return control_poisoned(&q->control) ? QUPLOG_FAILED : in_words(status);
+    status = begin(q);
+    if (status == QUPLOG_OK)
+        status = usable(q);
+    if (status)
+        (void)lock_release(&q->lock, LOCK_APPEND);
+    return status;
+}
+
+static int take(struct core *q, int (*usable)(struct core *q))
+{
+    int64_t deadline_us = 0; /* not needed yet */
+    int status = usable(q);
+    if (status == QUPLOG_OK && !gate_try(&q->append)) {
+        deadline_us = deadline(q);
+        status = in_words(gate_take(&q->append, q->io, deadline_us));
+    }
+    if (status == QUPLOG_OK) {
+        status = take_byte(q, deadline_us, usable);
+        if (status)
+            gate_give(&q->append, q->io);
+    }
+    if (status == QUPLOG_FAILED)
+        turn_drop(q);
+    FAILPOINT("taken");
+    return status;
+}
+
+int turn_take(struct core *q)
+{
+    return take(q, core_usable);
+}
+
+static int writable(struct core *q)
+{
+    return control_poisoned(&q->control) ? QUPLOG_FAILED : QUPLOG_OK;
+}
+
+int turn_take_last(struct core *q)
+{
+    return take(q, writable);
+}
+
+void turn_give(struct core *q)
+{
+    struct control_word *word = &q->control.page->append;
+    FAILPOINT("given");
+    (void)lock_release(&q->lock, LOCK_APPEND);
+    if (atomic_load(&word->sleepers))
+        control_bump(q->io, word, 1, IO_ALL_BITS);
+    gate_give(&q->append, q->io);
+    if (control_poisoned(&q->control))
+        turn_drop(q);
+}
+
+void turn_drop(struct core *q)
+{
+    const struct io *io = q->io;
+    if (!control_poisoned(&q->control) || core_is_copy(q) || !gate_try(&q->append))
+        return; /* whoever is in it comes here when he leaves */
+    if (io->mutex_trylock(io->world, &q->sync.mutex)) {
+        lock_file_close(&q->slot.lock);
+        lock_file_close(&q->probe);
+        lock_file_close(&q->lock);
+        io->mutex_unlock(io->world, &q->sync.mutex);
+    }
+    gate_give(&q->append, io);
+}
