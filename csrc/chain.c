@@ -382,7 +382,7 @@ static int find_place(struct chain *chain, uint64_t base)
     for (size_t i = chain->start; i < chain->count; i = next_file(chain, i))
         if (chain->files[i].valid && chain->files[i].base >= lsn) {
             begin_history(chain, i);
-            chain->moved = true;
+            chain->moved = chain->report.frames > 0; /* else nobody has missed anything */
             return QUPLOG_OK;
         }
     return -ENOENT;
