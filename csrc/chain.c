@@ -104,31 +104,6 @@ static uint64_t end_before(const struct chain_file *file)
     return file->valid ? file->header.prev_end : file->base;
 }
 
-/* From the newest valid file back; mark what a recovery has superseded. Returns the oldest. */
-static size_t link_files(struct chain *chain)
-{
-    size_t newest = chain->count;
-    while (newest > 0 && !chain->files[newest - 1].valid)
-        newest--;
-    if (newest == 0)
-        return 0;
-    size_t at = newest - 1;
-    for (;;) {
-        uint64_t prev_end = end_before(&chain->files[at]);
-        if (prev_end == 0)
-            return at;
-        ptrdiff_t holder = holder_of(chain, at, prev_end);
-        for (size_t i = (size_t)(holder + 1); i < at; i++)
-            chain->files[i].superseded = true;
-        if (holder < 0)
-            return at;
-        struct chain_file *previous = &chain->files[holder];
-        if (previous->end > prev_end - previous->base)
-            previous->end = prev_end - previous->base;
-        at = (size_t)holder;
-    }
-}
-
 static size_t next_file(const struct chain *chain, size_t at)
 {
     do
@@ -137,7 +112,135 @@ static size_t next_file(const struct chain *chain, size_t at)
     return at;
 }
 
-/* What the headers say: D, the last TRIM, and that all belong to one log. */
+/* The chain's own cursor over [0, end) of a file; its descriptor, or -errno. */
+static int look_into(struct chain *chain, const struct chain_file *file, uint64_t end)
+{
+    int fd = open_file(chain, file);
+    if (fd >= 0)
+        segment_cursor_open(&chain->cursor, chain->io, fd, &file->header, end);
+    return fd;
+}
+
+/* Go through the valid frames of the file under the cursor: where they end, and the highest
+ * first_lsn that a TRIM among them says. */
+static int walk(struct chain *chain, uint64_t *end, uint64_t *first_lsn)
+{
+    struct frame frame;
+    struct frame_trim trim;
+    enum frame_verdict verdict = FRAME_VALID;
+    *end = SEGMENT_HEADER;
+    for (;;) {
+        int status = segment_frame(&chain->cursor, *end, &frame, &verdict);
+        if (status)
+            return status;
+        if (verdict != FRAME_VALID && verdict != FRAME_UNSUPPORTED)
+            return QUPLOG_OK;
+        if (verdict == FRAME_VALID && frame.kind == FRAME_TRIM &&
+            frame_trim_decode(frame.body, &trim) && trim.first_lsn > *first_lsn)
+            *first_lsn = trim.first_lsn;
+        *end += frame.length;
+    }
+}
+
+/* Whether the frames of a file go on to `prev_end`. If they do not, a segment is missing behind it,
+ * or its end was lost. Its size alone does not tell: space is zeroed ahead, further than a small
+ * segment behind it may reach. So the bytes before `prev_end` must be some, or its frames counted. */
+static int joins(struct chain *chain, const struct chain_file *file, uint64_t prev_end,
+                 bool *joined)
+{
+    uint64_t end = prev_end - file->base, used, stopped = 0, unused = 0;
+    uint64_t from = end > 2 * SEGMENT_HEADER ? end - SEGMENT_HEADER : SEGMENT_HEADER;
+    *joined = false;
+    if (!file->valid || file->size < end)
+        return QUPLOG_OK;
+    int fd = look_into(chain, file, end);
+    if (fd < 0)
+        return fd;
+    int status = segment_used(&chain->cursor, from, &used);
+    if (status == QUPLOG_OK && used <= from)
+        status = walk(chain, &stopped, &unused);
+    *joined = status == QUPLOG_OK && (used > from || stopped == end);
+    chain->io->close(chain->io->world, fd);
+    return status;
+}
+
+/* The highest first_lsn of a TRIM that stands in the files from `oldest` on. Each header repeats
+ * it, so the TRIM is in the newest file, or in the last one whose successor's header says more. */
+static int find_trim(struct chain *chain, size_t oldest, uint64_t *first_lsn)
+{
+    uint64_t repeated = UINT64_MAX;
+    *first_lsn = 0;
+    for (size_t i = chain->count; i-- > oldest && *first_lsn == 0;) {
+        const struct chain_file *file = &chain->files[i];
+        if (file->superseded || !file->valid)
+            continue;
+        if (file->header.first_lsn != repeated) {
+            uint64_t end;
+            int fd = look_into(chain, file, file->end);
+            int status = fd < 0 ? fd : walk(chain, &end, first_lsn);
+            if (fd >= 0)
+                chain->io->close(chain->io->world, fd);
+            if (status)
+                return status;
+        }
+        repeated = file->header.first_lsn;
+    }
+    return QUPLOG_OK;
+}
+
+/* All before the file that holds `first_lsn` is left over from a trimming that was cut short. What
+ * cannot be proved to be that is not to be removed. */
+static void begin_at_trim(struct chain *chain, size_t at, uint64_t first_lsn)
+{
+    size_t next = at;
+    for (; next < chain->count && chain->files[next].base <= first_lsn;
+         next = next_file(chain, next))
+        chain->start = next;
+    const struct chain_file *start = &chain->files[chain->start];
+    for (size_t i = 0; i < chain->start; i++) {
+        struct chain_file *file = &chain->files[i];
+        file->trimmed = file->valid && !file->superseded &&
+                        memcmp(file->header.log_id, start->header.log_id, 16) == 0;
+        file->superseded = !file->trimmed;
+    }
+}
+
+/* From the newest valid file back to the oldest; mark what a recovery has superseded. `gap` is set
+ * if two files do not join, and no TRIM says that the older one is not needed. */
+static int link_files(struct chain *chain, bool *gap)
+{
+    size_t at = chain->count;
+    while (at > 0 && !chain->files[at - 1].valid)
+        at--;
+    at -= at > 0;
+    for (;;) {
+        uint64_t first_lsn, prev_end = end_before(&chain->files[at]);
+        bool joined;
+        chain->start = at;
+        ptrdiff_t holder = prev_end ? holder_of(chain, at, prev_end) : -1;
+        for (size_t i = (size_t)(holder + 1); prev_end && i < at; i++)
+            chain->files[i].superseded = true;
+        if (holder < 0)
+            return QUPLOG_OK;
+        struct chain_file *previous = &chain->files[holder];
+        int status = joins(chain, previous, prev_end, &joined);
+        if (status == QUPLOG_OK && !joined) {
+            status = find_trim(chain, at, &first_lsn);
+            if (status == QUPLOG_OK && first_lsn >= chain->files[at].base) {
+                begin_at_trim(chain, at, first_lsn);
+                return QUPLOG_OK;
+            }
+            *gap = true;
+        }
+        if (status)
+            return status;
+        if (previous->end > prev_end - previous->base)
+            previous->end = prev_end - previous->base;
+        at = (size_t)holder;
+    }
+}
+
+/* What the headers say: D, and that all belong to one log. */
 static int read_claims(struct chain *chain)
 {
     const struct chain_file *first = NULL;
@@ -156,54 +259,94 @@ static int read_claims(struct chain *chain)
         }
         if (file->header.synced_lsn > chain->durable)
             chain->durable = file->header.synced_lsn;
-        if (file->header.first_lsn > chain->first_lsn)
-            chain->first_lsn = file->header.first_lsn;
     }
     return QUPLOG_OK;
+}
+
+static int list_once(struct chain *chain, bool *gap)
+{
+    struct listing listing = {chain, 0};
+    *gap = false;
+    free(chain->files);
+    chain->files = NULL;
+    chain->count = 0;
+    int status = chain->io->list(chain->io->world, chain->dir, add_file, &listing);
+    if (status || chain->count == 0)
+        return status;
+    qsort(chain->files, chain->count, sizeof *chain->files, by_base);
+    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++)
+        status = read_header(chain, &chain->files[i]);
+    return status ? status : link_files(chain, gap);
+}
+
+/* List and link. Others may create and unlink segments meanwhile: what is gone when it is to be
+ * opened was trimmed, and a listing may miss what is created while it runs; so list again. A gap
+ * that stays is one. */
+static int survey(struct chain *chain)
+{
+    enum { MOST_LISTINGS = 100, MOST_GAPS = 3 };
+    int status = -ENOENT;
+    bool gap = false;
+    for (int i = 0; i < MOST_LISTINGS && (status == -ENOENT || (gap && i < MOST_GAPS)); i++) {
+        status = list_once(chain, &gap);
+        if (status && status != -ENOENT)
+            return status;
+    }
+    return status ? status : read_claims(chain);
+}
+
+static void close_file(struct chain *chain)
+{
+    if (chain->fd >= 0)
+        chain->io->close(chain->io->world, chain->fd);
+    chain->fd = -1;
+}
+
+/* Stand before the first frame of a file. */
+static void begin_file(struct chain *chain, size_t index)
+{
+    const struct chain_file *file = &chain->files[index];
+    close_file(chain);
+    chain->current = index;
+    chain->lsn = file->base + SEGMENT_HEADER;
+    chain->report.bytes += SEGMENT_HEADER;
+    if (file->valid && file->header.first_lsn > chain->first_lsn)
+        chain->first_lsn = file->header.first_lsn;
+}
+
+/* Let all that is read from here on be the history. */
+static void begin_history(struct chain *chain, size_t index)
+{
+    begin_file(chain, index);
+    chain->origin = chain->files[index].base;
 }
 
 int chain_open(struct chain *chain, const struct io *io, int dir)
 {
     *chain = (struct chain){.io = io, .dir = dir, .fd = -1};
-    struct listing listing = {chain, 0};
-    int status = io->list(io->world, dir, add_file, &listing);
-    if (status || chain->count == 0)
-        return status;
-    qsort(chain->files, chain->count, sizeof *chain->files, by_base);
-    for (size_t i = 0; i < chain->count; i++) {
-        status = read_header(chain, &chain->files[i]);
-        if (status)
-            return status;
-    }
-    chain->start = chain->current = link_files(chain);
-    chain->lsn = chain->files[chain->start].base + SEGMENT_HEADER;
-    return read_claims(chain);
+    int status = survey(chain);
+    if (status == QUPLOG_OK && chain->count)
+        begin_history(chain, chain->start);
+    return status;
 }
 
 void chain_close(struct chain *chain)
 {
-    if (chain->fd >= 0)
-        chain->io->close(chain->io->world, chain->fd);
+    close_file(chain);
     segment_cursor_close(&chain->cursor);
     free(chain->files);
     chain->files = NULL;
-    chain->fd = -1;
 }
 
 /* ---- reading on ---- */
 
-static int enter_file(struct chain *chain, size_t index)
+/* Have the present file open, with the cursor over it. */
+static int enter_file(struct chain *chain)
 {
-    struct chain_file *file = &chain->files[index];
-    if (chain->fd >= 0)
-        chain->io->close(chain->io->world, chain->fd);
-    chain->current = index;
-    chain->fd = open_file(chain, file);
+    const struct chain_file *file = &chain->files[chain->current];
     if (chain->fd < 0)
-        return chain->fd;
-    segment_cursor_open(&chain->cursor, chain->io, chain->fd, &file->header, file->end);
-    chain->report.bytes += SEGMENT_HEADER;
-    return QUPLOG_OK;
+        chain->fd = look_into(chain, file, file->end);
+    return chain->fd < 0 ? chain->fd : QUPLOG_OK;
 }
 
 int chain_seek(struct chain *chain, uint64_t lsn)
@@ -212,11 +355,65 @@ int chain_seek(struct chain *chain, uint64_t lsn)
         const struct chain_file *file = &chain->files[i];
         if (!file->valid || lsn < file->base + SEGMENT_HEADER || lsn >= file->base + file->end)
             continue;
-        int status = enter_file(chain, i);
+        begin_file(chain, i);
         chain->lsn = lsn;
-        return status;
+        chain->origin = 0;
+        return QUPLOG_OK;
     }
     return QUPLOG_NOT_FOUND;
+}
+
+/* Find the place at chain->lsn, once in the file at `base`, in a new list of files. */
+static int find_place(struct chain *chain, uint64_t base)
+{
+    uint64_t lsn = chain->lsn;
+    for (size_t i = chain->start; i < chain->count; i = next_file(chain, i)) {
+        const struct chain_file *file = &chain->files[i];
+        bool inside = lsn == file->base + SEGMENT_HEADER || lsn <= file->base + file->end;
+        if (file->base == base && inside) {
+            chain->current = i;
+            return QUPLOG_OK;
+        }
+        if (file->valid && file->header.prev_end == lsn) {
+            begin_file(chain, i);
+            return QUPLOG_OK;
+        }
+    }
+    for (size_t i = chain->start; i < chain->count; i = next_file(chain, i))
+        if (chain->files[i].valid && chain->files[i].base >= lsn) {
+            begin_history(chain, i);
+            chain->moved = chain->report.frames > 0; /* else nobody has missed anything */
+            return QUPLOG_OK;
+        }
+    return -ENOENT;
+}
+
+int chain_refresh(struct chain *chain)
+{
+    struct chain now = {.io = chain->io, .dir = chain->dir, .fd = -1, .report = chain->report};
+    if (chain->count == 0)
+        return QUPLOG_OK;
+    int status = survey(&now);
+    segment_cursor_close(&now.cursor);
+    if (status == QUPLOG_OK && now.count == 0)
+        status = -ENOENT;
+    if (status) {
+        free(now.files);
+        if (status > 0)
+            chain->report = now.report;
+        return status;
+    }
+    uint64_t base = chain->files[chain->current].base;
+    close_file(chain);
+    free(chain->files);
+    chain->files = now.files;
+    chain->count = now.count;
+    chain->start = now.start;
+    chain->total = now.total;
+    chain->current = now.start;
+    if (now.durable > chain->durable)
+        chain->durable = now.durable;
+    return find_place(chain, base);
 }
 
 /* The history goes on in the next file if that says it begins just here. */
@@ -246,25 +443,20 @@ static int count_frame(struct chain *chain, const struct frame *frame)
     return QUPLOG_OK;
 }
 
-int chain_next(struct chain *chain, struct frame *frame, uint64_t *lsn)
+/* chain_next() by the list of files as it is. */
+static int read_next(struct chain *chain, struct frame *frame, uint64_t *lsn)
 {
     size_t next;
     enum frame_verdict verdict;
-    if (chain->count == 0 || !chain->files[chain->current].valid)
+    if (!chain->files[chain->current].valid)
         return QUPLOG_EMPTY;
-    if (chain->fd < 0) {
-        int status = enter_file(chain, chain->current);
-        if (status)
-            return status;
-    }
-    while (continues(chain, &next)) {
-        int status = enter_file(chain, next);
-        if (status)
-            return status;
-        chain->lsn = chain->files[next].base + SEGMENT_HEADER;
-    }
+    while (continues(chain, &next))
+        begin_file(chain, next);
+    int status = enter_file(chain);
+    if (status)
+        return status;
     uint64_t offset = chain->lsn - chain->files[chain->current].base;
-    int status = segment_frame(&chain->cursor, offset, frame, &verdict);
+    status = segment_frame(&chain->cursor, offset, frame, &verdict);
     if (status)
         return status;
     if (verdict == FRAME_UNSUPPORTED) {
@@ -284,13 +476,36 @@ int chain_next(struct chain *chain, struct frame *frame, uint64_t *lsn)
     return count_frame(chain, frame);
 }
 
+int chain_next(struct chain *chain, struct frame *frame, uint64_t *lsn)
+{
+    bool looked_again = false;
+    if (chain->count == 0)
+        return QUPLOG_EMPTY;
+    for (;;) {
+        if (chain->moved) {
+            chain->moved = false;
+            return QUPLOG_NOT_FOUND;
+        }
+        int status = read_next(chain, frame, lsn);
+        bool end = status == QUPLOG_EMPTY && !chain->cut && !looked_again;
+        if (!end && status != -ENOENT)
+            return status;
+        looked_again = end;
+        status = chain_refresh(chain);
+        if (status)
+            return status;
+    }
+}
+
 bool chain_recheck(struct chain *chain)
 {
     struct frame frame;
     enum frame_verdict verdict;
-    if (chain->fd < 0)
+    size_t next;
+    if (chain->fd < 0 || chain_refresh(chain))
         return false;
-    segment_cursor_drop(&chain->cursor);
+    if (chain->moved || continues(chain, &next) || enter_file(chain))
+        return true; /* also if it cannot be opened: chain_next() tells why */
     uint64_t offset = chain->lsn - chain->files[chain->current].base;
     return segment_frame(&chain->cursor, offset, &frame, &verdict) == QUPLOG_OK &&
            verdict == FRAME_VALID;
@@ -311,7 +526,7 @@ static int search_behind(struct chain *chain)
         struct segment_cursor cursor = {0};
         int fd = open_file(chain, file);
         if (fd < 0)
-            return fd;
+            return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
         segment_cursor_open(&cursor, chain->io, fd, &file->header, file->end);
         status = segment_search_synced(&cursor, SEGMENT_HEADER, &chain->durable);
         segment_cursor_close(&cursor);
@@ -320,15 +535,16 @@ static int search_behind(struct chain *chain)
     return status;
 }
 
-static int count_torn(struct chain *chain, uint64_t *torn)
+/* The bytes that count for nothing if the log ends at X: in its file, and in those behind. */
+static int count_torn(struct chain *chain, uint64_t *here, uint64_t *behind)
 {
     const struct chain_file *file = &chain->files[chain->current];
     uint64_t offset = chain->lsn - file->base, used;
     int status = segment_used(&chain->cursor, offset, &used);
-    *torn = status ? 0 : used - offset;
+    *here = status ? 0 : used - offset;
     size_t i = next_file(chain, chain->current);
     for (; i < chain->count; i = next_file(chain, i))
-        *torn += chain->files[i].size;
+        *behind += chain->files[i].size;
     return status;
 }
 
@@ -345,42 +561,62 @@ static void describe_corrupt(struct chain *chain)
         (unsigned long long)chain->lsn, (unsigned long long)chain->durable);
 }
 
+/* Nothing stands at X, but the log goes on elsewhere. */
+static void describe_gap(struct chain *chain, const struct chain_file *next)
+{
+    point_at(chain, chain->files[chain->current].base, chain->lsn);
+    say(chain,
+        "The log breaks off in %s at LSN %llu and goes on at LSN %llu: what stood between is "
+        "missing. Put the missing segment back, or restore a backup.",
+        chain->report.file, (unsigned long long)chain->lsn, (unsigned long long)end_before(next));
+}
+
 static void describe_missing(struct chain *chain)
 {
-    uint64_t base = chain->files[chain->start].base;
-    point_at(chain, base, base);
+    point_at(chain, chain->origin, chain->origin);
     say(chain,
         "The log begins at LSN %llu, but its oldest segment is %s: the one before it is missing. "
         "Put it back, or restore a backup.",
         (unsigned long long)chain->first_lsn, chain->report.file);
 }
 
+bool chain_whole(const struct chain *chain)
+{
+    return chain->origin <= chain->first_lsn;
+}
+
 int chain_judge(struct chain *chain, enum chain_end *end)
 {
-    uint64_t torn = 0;
+    uint64_t here = 0, behind = 0;
     *end = CHAIN_CLEAN;
     chain->report.end_lsn = chain->lsn;
+    chain->report.message[0] = chain->report.file[0] = '\0'; /* of a judgement before this one */
+    chain->report.damage_lsn = chain->report.damage_offset = 0;
     if (chain->count == 0 || chain->cut)
         return QUPLOG_OK;
     int status = QUPLOG_OK;
     if (chain->fd >= 0)
         status = search_behind(chain);
     if (status == QUPLOG_OK && chain->fd >= 0)
-        status = count_torn(chain, &torn);
+        status = count_torn(chain, &here, &behind);
     if (status)
         return status;
     chain->report.durable_lsn = chain->durable;
+    size_t next = next_file(chain, chain->current);
     bool headless = !chain->files[chain->current].valid;
-    if (chain->files[chain->start].base > chain->first_lsn && !headless) {
+    if (chain->lsn < chain->durable || headless) {
+        *end = CHAIN_CORRUPT;
+        if (!headless && !here && next < chain->count && chain->files[next].base > chain->lsn)
+            describe_gap(chain, &chain->files[next]);
+        else
+            describe_corrupt(chain);
+    } else if (!chain_whole(chain)) {
         *end = CHAIN_CORRUPT;
         describe_missing(chain);
-    } else if (chain->lsn < chain->durable || headless) {
-        *end = CHAIN_CORRUPT;
-        describe_corrupt(chain);
-    } else if (torn) {
+    } else if (here || behind) {
         *end = CHAIN_TORN;
         point_at(chain, chain->files[chain->current].base, chain->lsn);
-        chain->report.torn_bytes = torn;
+        chain->report.torn_bytes = here + behind;
     }
     return QUPLOG_OK;
 }

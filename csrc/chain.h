@@ -10,8 +10,15 @@
  *   log ends cleanly there. Else, if X >= D, what stands at X is torn: it was never known to be
  *   durable, so nobody was told that it is. If X < D, acknowledged bytes are damaged: corrupt.
  *
- * Nothing here writes. Used by recovery and by the tools that read a log beside its owner: since
- * the owner may be appending, chain_recheck() looks at X once more before it is called corrupt.
+ * A trimming unlinks the oldest segments, and a power cut may leave any of them. If an older one
+ * does not reach the one behind it, and a TRIM says that the log begins behind the gap, then the
+ * chain begins at the segment that holds the TRIM's first_lsn, and what is older is `trimmed`.
+ * Leftovers without a gap are read like the rest. From first_lsn on nothing may be missing.
+ *
+ * Nothing here writes. Used by recovery and by those who read a log while others append to it,
+ * rotate and trim. So the directory is listed again before an end is told, when a gap shows, and
+ * when a file is gone; a frame that was half written is looked at once more. Who reads too slowly
+ * and finds that what follows was trimmed is told so by QUPLOG_NOT_FOUND.
  */
 #ifndef QUPLOG_CHAIN_H
 #define QUPLOG_CHAIN_H
@@ -25,7 +32,8 @@ struct chain_file {
     uint64_t end; /* offset behind the last byte that counts */
     struct segment_header header;
     bool valid;      /* its header is */
-    bool superseded; /* lies between a prev_end and the base of the segment that has it */
+    bool superseded; /* no part of the log: between a prev_end and the base of its segment */
+    bool trimmed;    /* older than the log: to be removed once the end was not called corrupt */
 };
 
 enum chain_end { CHAIN_CLEAN, CHAIN_TORN, CHAIN_CORRUPT };
@@ -35,16 +43,18 @@ struct chain {
     int dir;
     struct chain_file *files; /* every segment, by base */
     size_t count;
-    size_t start;   /* the oldest that belongs to the log */
+    size_t start;   /* the oldest that belongs to the log: all before are trimmed, superseded */
     size_t current; /* the one being read */
     int fd;         /* its descriptor; -1: not open yet */
     struct segment_cursor cursor;
     uint64_t lsn;       /* X so far */
     uint64_t durable;   /* D so far */
     uint64_t first_lsn; /* of the highest TRIM so far */
+    uint64_t origin;    /* base of the segment that reading began with; 0 after chain_seek() */
     int64_t until_us;   /* stop before a frame later than this; 0: no limit */
     uint64_t until_lsn; /* stop before this LSN; 0: no limit */
     bool cut;           /* stopped by one of the two */
+    bool moved;         /* chain_next() has yet to tell that the place was trimmed */
     bool closing;       /* the last frame was written by a clean close */
     uint64_t total;     /* bytes to read, for a progress bar */
     quplog_report report;
@@ -56,11 +66,23 @@ int chain_open(struct chain *chain, const struct io *io, int dir);
 void chain_close(struct chain *chain);
 /* Begin at the frame at `lsn` (a frame's LSN, or 0) instead of the oldest. QUPLOG_NOT_FOUND. */
 int chain_seek(struct chain *chain, uint64_t lsn);
-/* The next valid frame and its LSN; its body is good until the next call. QUPLOG_EMPTY at X. */
+/* The next valid frame and its LSN; its body is good until the next call. QUPLOG_EMPTY at X: the
+ * directory was listed once more and nothing follows yet; it may be called again.
+ * QUPLOG_NOT_FOUND: what came next was trimmed, and the chain now stands at the oldest segment
+ * behind it. Who tells what is there goes on; who builds a state must throw it away and begin
+ * again, since what it holds may have ended in the part that it did not see. */
 int chain_next(struct chain *chain, struct frame *frame, uint64_t *lsn);
-/* At X: read it again. True if a valid frame stands there now: go on with chain_next(). */
+/* List the directory again and keep the place: chain_next() goes on there, or says that it was
+ * trimmed. -ENOENT if no later segment exists either. */
+int chain_refresh(struct chain *chain);
+/* At X, called corrupt: look once more, at the directory too. True if the history goes on there by
+ * now: go on with chain_next(). */
 bool chain_recheck(struct chain *chain);
-/* At X: find D, name the end, and fill in the report. */
+/* At X: find D, name the end, and fill in the report. QUPLOG_NOT_FOUND: as chain_next(), which is
+ * to be called to go on. */
 int chain_judge(struct chain *chain, enum chain_end *end);
+/* At X: whether the frames read make the whole state. If not, the log was trimmed, and X stands
+ * before the TRIM: only a chain that was cut may end there. */
+bool chain_whole(const struct chain *chain);
 
 #endif

@@ -1,8 +1,9 @@
 /* reader.c: the log's ops one by one, for people and tools: `log`, `show`, `verify`.
  *
- * It reads what is on the disk, takes no lock and keeps no table. Beside a live owner its end is
- * the live tail; a frame that was half written when it was read is looked at again before it is
- * called damaged.
+ * It reads what is on the disk, takes no lock and keeps no table. Beside live owners its end is the
+ * live tail, in segments that they created meanwhile too; a frame that was half written when it was
+ * read is looked at again before it is called damaged. If they trim what it was about to read, it
+ * goes on with the oldest that is left.
  */
 #include <stdio.h>
 
@@ -177,10 +178,13 @@ static int next_frame(quplog_reader *reader)
         int status = chain_next(&reader->chain, &reader->frame, &reader->frame_lsn);
         if (status == QUPLOG_OK && reader->frame.kind != FRAME_OPS)
             continue;
+        if (status == QUPLOG_NOT_FOUND)
+            continue;
         if (status == QUPLOG_EMPTY) {
             enum chain_end end;
             status = chain_judge(&reader->chain, &end);
-            if (status == QUPLOG_OK && end == CHAIN_CORRUPT && chain_recheck(&reader->chain))
+            bool again = end == CHAIN_CORRUPT && chain_recheck(&reader->chain);
+            if (status == QUPLOG_NOT_FOUND || (status == QUPLOG_OK && again))
                 continue;
             if (status == QUPLOG_OK)
                 status = end == CHAIN_CORRUPT ? QUPLOG_CORRUPT : QUPLOG_EMPTY;

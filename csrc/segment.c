@@ -177,6 +177,87 @@ int segment_zero_ahead(const struct io *io, struct segment *segment, uint64_t si
     return status;
 }
 
+/* ---- the spare ---- */
+
+/* Open it; -ENOENT if there is none that is large enough. */
+static int open_spare(const struct io *io, int dir, int flags, uint64_t *size)
+{
+    struct io_stat stat;
+    int fd = io->open(io->world, dir, SEGMENT_SPARE, flags);
+    if (fd < 0)
+        return fd;
+    int status = io->stat(io->world, fd, &stat);
+    if (status == 0 && stat.size < SEGMENT_SPARE_MIN)
+        status = -ENOENT;
+    if (status) {
+        io->close(io->world, fd);
+        return status;
+    }
+    *size = stat.size;
+    return fd;
+}
+
+/* What is there under the temporary name was cut short, and may be longer than what is to be. */
+static int write_spare(const struct io *io, int dir, uint64_t size)
+{
+    static const char temporary[] = SEGMENT_SPARE ".tmp";
+    int status = io->unlink(io->world, dir, temporary);
+    if (status && status != -ENOENT)
+        return status;
+    int fd = io->open(io->world, dir, temporary, IO_WRITE | IO_CREATE);
+    if (fd < 0)
+        return status_of(fd);
+    status = segment_zero(io, fd, 0, size);
+    io->close(io->world, fd);
+    if (status == QUPLOG_OK)
+        status = io->rename(io->world, dir, temporary, dir, SEGMENT_SPARE);
+    if (status)
+        io->unlink(io->world, dir, temporary);
+    return status_of(status);
+}
+
+int segment_make_spare(const struct io *io, int dir, uint64_t size)
+{
+    uint64_t present;
+    int fd = open_spare(io, dir, IO_READ, &present);
+    if (fd >= 0) {
+        io->close(io->world, fd);
+        return QUPLOG_OK;
+    }
+    int status = fd == -ENOENT ? QUPLOG_FULL : fd;
+    if (size < SEGMENT_SPARE_MIN)
+        size = SEGMENT_SPARE_MIN;
+    for (; status == QUPLOG_FULL && size >= SEGMENT_SPARE_MIN; size /= 2)
+        status = write_spare(io, dir, size / SEGMENT_HEADER * SEGMENT_HEADER);
+    return status;
+}
+
+int segment_drop_spare(const struct io *io, int dir)
+{
+    int status = io->unlink(io->world, dir, SEGMENT_SPARE);
+    return status == -ENOENT ? QUPLOG_OK : status;
+}
+
+int segment_adopt_spare(const struct io *io, int dir, const struct segment_header *header,
+                        struct segment *out)
+{
+    char name[SEGMENT_NAME];
+    uint64_t size;
+    int fd = open_spare(io, dir, IO_WRITE, &size);
+    if (fd < 0)
+        return fd == -ENOENT ? QUPLOG_FULL : fd;
+    segment_name(header->base, name);
+    int status = write_header(io, fd, header, false);
+    if (status == 0)
+        status = io->rename(io->world, dir, SEGMENT_SPARE, dir, name);
+    if (status) {
+        io->close(io->world, fd);
+        return status_of(status);
+    }
+    *out = (struct segment){.header = *header, .fd = fd, .size = size, .limit = size};
+    return QUPLOG_OK;
+}
+
 int segment_copy(const struct io *io, int fd, uint64_t from, uint64_t to, int into,
                  const char *name)
 {

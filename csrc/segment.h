@@ -6,6 +6,10 @@
  * A segment appears under its name only with its header written (a temporary name and a rename), so
  * a process that is killed while creating one leaves nothing but a file ending in ".tmp". Only a
  * power cut can leave a segment without a valid header.
+ *
+ * A full disk must still take what workers have to say. So one file full of zeros, the spare, is
+ * kept beside the segments. Its blocks are its own, and becoming a segment is a header and a rename.
+ * It is never synced: after a power cut it may be anything, so who opens the log then drops it.
  */
 #ifndef QUPLOG_SEGMENT_H
 #define QUPLOG_SEGMENT_H
@@ -18,7 +22,10 @@ enum {
     SEGMENT_NAME = 32,      /* room for a name */
     SEGMENT_STEP = 1 << 20, /* space is zeroed ahead in steps of this */
     SEGMENT_VERSION = 1,
+    SEGMENT_SPARE_MIN = 64 << 10, /* a smaller spare is none */
 };
+
+#define SEGMENT_SPARE "spare"
 
 struct segment_header {
     unsigned char log_id[16];
@@ -59,6 +66,17 @@ int segment_read_header(const struct io *io, int fd, struct segment_header *out,
 int segment_zero_ahead(const struct io *io, struct segment *segment, uint64_t size);
 /* Write zeros over [from, to). QUPLOG_FULL or -errno. */
 int segment_zero(const struct io *io, int fd, uint64_t from, uint64_t to);
+
+/* Have a spare of `size` bytes, or of a half, a quarter... of it if there is no room for more. One
+ * that is there already stays as it is. QUPLOG_FULL: not even the smallest fits. -errno. */
+int segment_make_spare(const struct io *io, int dir, uint64_t size);
+/* Remove the spare, if there is one. */
+int segment_drop_spare(const struct io *io, int dir);
+/* Let the spare become the segment of this header; all of it is zeroed, and it cannot grow. The
+ * next sync owes file and directory. QUPLOG_FULL: there is no spare. -errno. A failure leaves
+ * nothing under the segment's name. */
+int segment_adopt_spare(const struct io *io, int dir, const struct segment_header *header,
+                        struct segment *out);
 
 /* Copy the bytes [from, to) of an open file to `name` in directory `into` and sync them. */
 int segment_copy(const struct io *io, int fd, uint64_t from, uint64_t to, int into,

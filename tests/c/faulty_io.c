@@ -52,6 +52,9 @@ struct faulty {
     void (*before_sync)(void *context);
     void (*after_read)(void *context);
     void *context;
+    enum faulty_kind before_kind;
+    void (*before)(void *context);
+    void *before_context;
 };
 
 static struct faulty *begin(void *w)
@@ -80,7 +83,11 @@ static int fate(void *w, enum faulty_kind kind)
         f->happened = true;
         status = f->status;
     }
+    void (*call)(void *) = f->before_kind == kind ? f->before : NULL;
+    void *context = f->before_context;
     end(f);
+    if (call)
+        call(context);
     return status;
 }
 
@@ -324,13 +331,36 @@ static int faulty_stat(void *w, int fd, struct io_stat *out)
     return status ? status : f->real->stat(f->real->world, fd, out);
 }
 
+/* A spare becomes a segment: what is written to it from now on is watched like any other's. */
+static void follow_spare(struct faulty *f, const char *name)
+{
+    unsigned char block[SEGMENT_HEADER];
+    for (int fd = 0; fd < FDS; fd++) {
+        if (strcmp(f->names[fd], SEGMENT_SPARE) != 0)
+            continue;
+        snprintf(f->names[fd], NAME, "%s", name);
+        struct known_file *file = file_of(f, fd, true);
+        ssize_t n = f->real->pread(f->real->world, fd, block, sizeof block, 0);
+        if (!file || n != (ssize_t)sizeof block)
+            continue;
+        struct iovec header = {block, sizeof block};
+        look_at_claim(f, file, &header, 0);
+        file->salt = get_u64(block + 80);
+        file->written = SEGMENT_HEADER;
+    }
+}
+
 static int faulty_rename(void *w, int dir, const char *from, int to_dir, const char *to)
 {
     struct faulty *f = w;
     int status = fate(w, FAULTY_RENAME);
     if (status == 0)
         status = f->real->rename(f->real->world, dir, from, to_dir, to);
-    note_call(w, FAULTY_RENAME, to, status);
+    begin(w);
+    if (status == 0 && strcmp(from, SEGMENT_SPARE) == 0)
+        follow_spare(f, to);
+    note(f, FAULTY_RENAME, to, status);
+    end(f);
     return status;
 }
 
@@ -519,5 +549,15 @@ void faulty_after_read(struct faulty *f, void (*call)(void *context), void *cont
     begin(f);
     f->after_read = call;
     f->context = context;
+    end(f);
+}
+
+void faulty_before(struct faulty *f, enum faulty_kind kind, void (*call)(void *context),
+                   void *context)
+{
+    begin(f);
+    f->before_kind = kind;
+    f->before = call;
+    f->before_context = context;
     end(f);
 }

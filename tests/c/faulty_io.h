@@ -78,5 +78,8 @@ bool faulty_durable(struct faulty *f, uint64_t lsn);
 void faulty_before_sync(struct faulty *f, void (*call)(void *context), void *context);
 /* Called after each read of a segment's frames, when its bytes are in the reader's hands. */
 void faulty_after_read(struct faulty *f, void (*call)(void *context), void *context);
+/* Called before each call of `kind` is made. */
+void faulty_before(struct faulty *f, enum faulty_kind kind, void (*call)(void *context),
+                   void *context);
 
 #endif

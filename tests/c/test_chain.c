@@ -1,4 +1,4 @@
-/* Where a log ends: clean, torn or corrupt, for directories written by hand. */
+/* Where a log begins and ends, for directories written by hand, also while others change them. */
 #include "chain.h"
 
 #include "log_builder.h"
@@ -8,30 +8,45 @@ struct verdict {
     enum chain_end end;
     uint64_t x, d;
     size_t frames;
+    uint64_t first, last; /* LSNs of the first and the last frame */
+    size_t trimmed, superseded;
+    bool whole;
     quplog_report report;
 };
 
-static struct verdict judge(void)
+/* As recovery reads it, through any table, up to `until` if that is not 0. */
+static struct verdict judge_through(const struct io *io, uint64_t until)
 {
     struct verdict v = {.end = CHAIN_CLEAN};
     struct chain chain;
     struct frame frame;
-    uint64_t lsn;
     int dir = open(test_directory(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     REQUIRE(dir >= 0);
-    v.status = chain_open(&chain, io_system(), dir);
+    v.status = chain_open(&chain, io, dir);
+    chain.until_lsn = until;
     while (v.status == QUPLOG_OK) {
-        v.status = chain_next(&chain, &frame, &lsn);
-        v.frames += v.status == QUPLOG_OK;
+        v.status = chain_next(&chain, &frame, &v.last);
+        if (v.status == QUPLOG_OK && v.frames++ == 0)
+            v.first = v.last;
     }
     if (v.status == QUPLOG_EMPTY)
         v.status = chain_judge(&chain, &v.end);
+    for (size_t i = 0; i < chain.count; i++) {
+        v.trimmed += chain.files[i].trimmed;
+        v.superseded += chain.files[i].superseded;
+    }
     v.x = chain.lsn;
     v.d = chain.durable;
+    v.whole = chain_whole(&chain);
     v.report = chain.report;
     chain_close(&chain);
     close(dir);
     return v;
+}
+
+static struct verdict judge(void)
+{
+    return judge_through(io_system(), 0);
 }
 
 static void flip(const struct builder *b, uint64_t lsn)
@@ -454,6 +469,612 @@ TEST(a_recheck_sees_what_was_written_meanwhile)
     build_end(&b);
 }
 
+/* ---- what a trimming left ---- */
+
+enum { SEGMENTS = 6, FIRST = 3, PER_SEGMENT = 3 };
+
+/* Six segments of three frames; all before the fourth is trimmed. The TRIM stands in the last one,
+ * or in the fifth, is synced, and is repeated by the last one's header. */
+static void build_trimmed(struct builder *b, uint64_t bases[SEGMENTS], bool repeated)
+{
+    build_begin(b);
+    for (int i = 0; i < SEGMENTS; i++) {
+        if (i > 0)
+            build_segment(b, b->next, b->next, b->first_lsn ? b->next : 0);
+        bases[i] = b->segment.header.base;
+        build_ops(b, 0);
+        build_ops(b, 0);
+        if (i == (repeated ? SEGMENTS - 2 : SEGMENTS - 1))
+            build_trim(b, bases[FIRST]);
+        else
+            build_ops(b, 0);
+    }
+}
+
+/* Its file ends where its frames end, as that of a segment whose limit was met exactly. */
+static void shorten(uint64_t base, uint64_t end)
+{
+    char path[LAB_PATH];
+    lab_segment_path(test_directory(), base, path);
+    REQUIRE(truncate(path, (off_t)(end - base)) == 0);
+}
+
+/* Whatever of the three trimmed segments exists: a gap is seen by the sizes, or, if zeros reach
+ * over it, by the zeros. Bits of `exist`: the segments. */
+static void check_leftovers(unsigned exist, bool repeated, bool exact)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    build_trimmed(&b, bases, repeated);
+    unsigned gap = 0; /* all below it is cut off from the log */
+    for (unsigned i = 0; i < FIRST; i++) {
+        if (exact)
+            shorten(bases[i], bases[i + 1]);
+        if (!(exist >> i & 1)) {
+            remove_segment(bases[i]);
+            gap = i + 1;
+        }
+    }
+    bool cut_off = gap && (exist & ((1U << gap) - 1));
+    unsigned start = cut_off ? FIRST : gap;
+    struct verdict v = judge();
+    CHECK_EQUAL(v.status, QUPLOG_OK);
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.first, bases[start] + SEGMENT_HEADER);
+    CHECK_EQUAL(v.frames, (SEGMENTS - start) * PER_SEGMENT);
+    CHECK_EQUAL(v.x, b.next);
+    CHECK_EQUAL(v.superseded, 0);
+    CHECK_EQUAL(v.trimmed, cut_off ? __builtin_popcount(exist) : 0);
+    for (int i = 0; i < SEGMENTS; i++)
+        if (i >= FIRST || exist >> i & 1)
+            remove_segment(bases[i]);
+    build_end(&b);
+}
+
+TEST(a_trimming_cut_short_may_have_left_any_of_the_old_segments)
+{
+    for (unsigned exist = 0; exist < 1U << FIRST; exist++)
+        for (int how = 0; how < 4; how++)
+            check_leftovers(exist, how & 1, how & 2);
+}
+
+TEST(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers)
+{
+    for (int gone = FIRST; gone < SEGMENTS - 1; gone++)
+        for (int oldest = 0; oldest < 3; oldest++) { /* 0: all, 1: with a gap, 2: none */
+            struct builder b;
+            uint64_t bases[SEGMENTS];
+            build_trimmed(&b, bases, true);
+            for (int i = 0; i < FIRST; i++)
+                if (oldest == 2 || (oldest == 1 && i == 1))
+                    remove_segment(bases[i]);
+            remove_segment(bases[gone]);
+            struct verdict v = judge();
+            CHECK_EQUAL(v.status, QUPLOG_OK);
+            CHECK_EQUAL(v.end, CHAIN_CORRUPT);
+            CHECK(strstr(v.report.message, "missing"));
+            lab_remove(test_directory());
+            REQUIRE(mkdir(test_directory(), 0700) == 0);
+            build_end(&b);
+        }
+}
+
+TEST(a_gap_that_no_trim_explains_is_corrupt)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    build_trimmed(&b, bases, true);
+    remove_segment(bases[1]);
+    lab_spoil(test_directory(), bases[4], bases[5] - 10); /* the TRIM */
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_CORRUPT);
+    CHECK_EQUAL(v.trimmed, 0);
+    build_end(&b);
+}
+
+TEST(what_is_not_proved_to_be_trimmed_is_set_aside_and_not_removed)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    struct segment foreign;
+    struct segment_header header = {.base = 8, .salt = 5, .log_id = "not of this log"};
+    build_trimmed(&b, bases, true);
+    remove_segment(bases[2]);
+    behead(bases[1]);
+    REQUIRE(segment_create(io_system(), b.dir, &header, LAB_SEGMENT, false, &foreign) == 0);
+    close(foreign.fd);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.status, QUPLOG_OK);
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.first, bases[FIRST] + SEGMENT_HEADER);
+    CHECK_EQUAL(v.trimmed, 1);
+    CHECK_EQUAL(v.superseded, 2);
+    build_end(&b);
+}
+
+/* The TRIM was not synced and is lost, the header behind it was not: nothing was unlinked, and
+ * only the old segments still have the counters. */
+TEST(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it)
+{
+    struct builder b;
+    build_begin(&b);
+    build_ops(&b, 0);
+    uint64_t second = b.next;
+    build_segment(&b, second, second, 0);
+    build_ops(&b, 0);
+    uint64_t trim = build_trim(&b, second);
+    build_segment(&b, b.next, b.next, trim);
+    build_ops(&b, trim);
+    lab_lose(test_directory(), second, trim, FRAME_HEADER + FRAME_TRIM_BODY);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_TORN);
+    CHECK_EQUAL(v.x, trim);
+    CHECK_EQUAL(v.first, SEGMENT_HEADER);
+    CHECK_EQUAL(v.trimmed, 0);
+    CHECK(v.whole);
+    build_end(&b);
+}
+
+TEST(a_segment_that_ends_in_a_payload_of_zeros_is_no_gap)
+{
+    struct builder b;
+    unsigned char *zeros = calloc(1, FRAME_HEADER + 3 * SEGMENT_HEADER);
+    REQUIRE(zeros);
+    build_begin(&b);
+    build_ops(&b, 0);
+    build_body(&b, FRAME_OPS, zeros, 3 * SEGMENT_HEADER, 0);
+    free(zeros);
+    build_segment(&b, b.next, b.next, 0);
+    build_ops(&b, 0);
+    build_trim(&b, b.segment.header.base);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.frames, 4);
+    CHECK_EQUAL(v.trimmed, 0);
+    build_end(&b);
+}
+
+TEST(a_gap_before_a_segment_that_a_recovery_began_is_seen)
+{
+    struct builder b;
+    build_begin(&b);
+    build_ops(&b, 0);
+    uint64_t second = b.next;
+    build_segment(&b, second, second, 0);
+    build_ops(&b, 0);
+    uint64_t end = b.next;
+    build_ops(&b, 0); /* given up */
+    build_segment(&b, UINT64_C(1) << 36, end, 0);
+    build_ops(&b, 0);
+    build_trim(&b, UINT64_C(1) << 36);
+    remove_segment(second);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.first, (UINT64_C(1) << 36) + SEGMENT_HEADER);
+    CHECK_EQUAL(v.trimmed, 1);
+    build_end(&b);
+}
+
+TEST(a_look_at_the_past_before_the_trim_is_no_damage_but_not_whole)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    for (int oldest = 0; oldest < 2; oldest++) {
+        build_trimmed(&b, bases, true);
+        remove_segment(bases[1]);
+        remove_segment(bases[oldest ? 0 : 2]);
+        struct verdict v = judge_through(io_system(), bases[4] + SEGMENT_HEADER);
+        CHECK_EQUAL(v.status, QUPLOG_OK);
+        CHECK_EQUAL(v.end, CHAIN_CLEAN);
+        CHECK(!v.whole);
+        v = judge_through(io_system(), bases[5] + SEGMENT_HEADER);
+        CHECK_EQUAL(v.status, QUPLOG_OK);
+        CHECK(v.whole);
+        for (int i = FIRST; i < SEGMENTS; i++)
+            remove_segment(bases[i]);
+        remove_segment(bases[oldest ? 2 : 0]);
+        build_end(&b);
+    }
+}
+
+TEST(reading_from_behind_the_trim_does_not_miss_what_is_before_it)
+{
+    struct builder b;
+    struct chain chain;
+    struct frame frame;
+    enum chain_end end;
+    uint64_t bases[SEGMENTS], lsn;
+    build_trimmed(&b, bases, false);
+    uint64_t last = build_ops(&b, 0);
+    for (int i = 0; i < FIRST; i++)
+        remove_segment(bases[i]);
+    REQUIRE(chain_open(&chain, io_system(), b.dir) == QUPLOG_OK);
+    CHECK_EQUAL(chain_seek(&chain, bases[1] + SEGMENT_HEADER), QUPLOG_NOT_FOUND);
+    CHECK_EQUAL(chain_seek(&chain, last), QUPLOG_OK);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    CHECK_EQUAL(chain_judge(&chain, &end), QUPLOG_OK);
+    CHECK_EQUAL(end, CHAIN_CLEAN);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+/* ---- beside others who append, rotate and trim ---- */
+
+/* What the others do, at the n-th call of a kind that a reader makes. */
+struct others {
+    unsigned calls;
+    unsigned at; /* counts from 1 */
+    void (*act)(struct others *others);
+    struct builder *b;
+    const uint64_t *bases;
+};
+
+static void others_act(void *context)
+{
+    struct others *others = context;
+    if (++others->calls == others->at)
+        others->act(others);
+}
+
+static void trim_the_old(struct others *others)
+{
+    for (int i = 0; i < FIRST; i++)
+        remove_segment(others->bases[i]);
+}
+
+TEST(segments_that_are_unlinked_between_the_listing_and_their_opening_were_trimmed)
+{
+    struct faulty *f = faulty_new();
+    for (unsigned at = 1; at < 40; at++) {
+        struct builder b;
+        uint64_t bases[SEGMENTS];
+        build_trimmed(&b, bases, at % 2);
+        struct others others = {.at = at, .act = trim_the_old, .bases = bases};
+        faulty_before(f, FAULTY_OPEN, others_act, &others);
+        struct verdict v = judge_through(faulty_io(f), 0);
+        /* Who has begun to read the old ones is told; who has not never knows. */
+        bool told = v.status == QUPLOG_NOT_FOUND;
+        CHECK(told || (v.status == QUPLOG_OK && v.end == CHAIN_CLEAN && v.x == b.next));
+        CHECK(!told || (v.frames > 0 && v.first < bases[FIRST]));
+        faulty_before(f, FAULTY_OPEN, NULL, NULL);
+        if (others.calls < at) /* it has read all without */
+            trim_the_old(&others);
+        for (int i = FIRST; i < SEGMENTS; i++)
+            remove_segment(bases[i]);
+        build_end(&b);
+    }
+    faulty_free(f);
+}
+
+TEST(a_segment_that_is_listed_but_never_there_is_told_and_no_endless_search)
+{
+    struct builder b;
+    char path[LAB_PATH];
+    build_begin(&b);
+    build_ops(&b, 0);
+    lab_segment_path(test_directory(), b.next, path);
+    REQUIRE(symlink("nowhere", path) == 0);
+    CHECK_EQUAL(judge().status, -ENOENT);
+    build_end(&b);
+}
+
+static struct chain open_and_read(struct builder *b, unsigned frames)
+{
+    struct chain chain;
+    struct frame frame;
+    uint64_t lsn;
+    REQUIRE(chain_open(&chain, io_system(), b->dir) == QUPLOG_OK);
+    for (unsigned i = 0; i < frames; i++)
+        CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    return chain;
+}
+
+TEST(who_reads_what_is_trimmed_meanwhile_is_told_and_goes_on_behind_it)
+{
+    for (unsigned read = 0; read <= 3 * PER_SEGMENT; read++) {
+        struct builder b;
+        struct frame frame;
+        uint64_t bases[SEGMENTS], lsn = 0, before = 0;
+        build_trimmed(&b, bases, true);
+        struct chain chain = open_and_read(&b, read);
+        trim_the_old(&(struct others){.bases = bases});
+        unsigned told = 0, frames = 0;
+        int status = QUPLOG_OK;
+        while (status == QUPLOG_OK || status == QUPLOG_NOT_FOUND) {
+            status = chain_next(&chain, &frame, &lsn);
+            told += status == QUPLOG_NOT_FOUND;
+            frames += status == QUPLOG_OK;
+            CHECK(status != QUPLOG_OK || lsn > before);
+            before = lsn;
+        }
+        CHECK_EQUAL(status, QUPLOG_EMPTY);
+        CHECK_EQUAL(told, read > 0 && read <= 2 * PER_SEGMENT); /* then it misses nothing */
+        CHECK(frames >= (SEGMENTS - FIRST) * PER_SEGMENT);
+        CHECK_EQUAL(chain.lsn, b.next);
+        enum chain_end end;
+        CHECK_EQUAL(chain_judge(&chain, &end), QUPLOG_OK);
+        CHECK_EQUAL(end, CHAIN_CLEAN);
+        chain_close(&chain);
+        for (int i = FIRST; i < SEGMENTS; i++)
+            remove_segment(bases[i]);
+        build_end(&b);
+    }
+}
+
+TEST(a_reader_who_stands_at_the_tail_follows_into_segments_made_since)
+{
+    struct builder b;
+    struct frame frame;
+    enum chain_end end;
+    uint64_t lsn;
+    build_begin(&b);
+    build_ops(&b, 0);
+    struct chain chain = open_and_read(&b, 1);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    CHECK_EQUAL(chain_judge(&chain, &end), QUPLOG_OK);
+    build_segment(&b, b.next, b.next, 0);
+    uint64_t second = build_ops(&b, 0);
+    build_segment(&b, b.next, b.next, 0);
+    uint64_t third = build_ops(&b, 0);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, second);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, third);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+/* Trimmed up to the tail at which the reader stands, or far beyond it. */
+TEST(a_reader_who_slept_at_the_tail_while_it_was_trimmed_away_goes_on_behind_it)
+{
+    for (int beyond = 0; beyond < 2; beyond++) {
+        struct builder b;
+        struct frame frame;
+        uint64_t lsn;
+        build_begin(&b);
+        build_ops(&b, 0);
+        struct chain chain = open_and_read(&b, 1);
+        CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+        if (beyond)
+            build_ops(&b, 0);
+        uint64_t second = b.next;
+        build_segment(&b, second, second, 0);
+        uint64_t trim = build_trim(&b, second);
+        remove_segment(0);
+        if (beyond)
+            CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_NOT_FOUND);
+        CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+        CHECK_EQUAL(lsn, trim);
+        CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+        CHECK(chain_whole(&chain));
+        chain_close(&chain);
+        remove_segment(second);
+        build_end(&b);
+    }
+}
+
+static void rename_segment(struct others *others, const char *from, const char *to)
+{
+    (void)others;
+    REQUIRE(rename(lab_path(from), lab_path(to)) == 0);
+}
+
+static void show_the_hidden(struct others *others)
+{
+    char name[SEGMENT_NAME];
+    segment_name(others->bases[4], name);
+    rename_segment(others, "hidden", name);
+}
+
+/* A listing may miss what is created while it runs, and have what was created after that. */
+TEST(a_listing_that_misses_a_new_segment_in_the_middle_is_made_again)
+{
+    struct faulty *f = faulty_new();
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    char name[SEGMENT_NAME];
+    build_trimmed(&b, bases, true);
+    segment_name(bases[4], name);
+    struct others others = {.at = 2, .act = show_the_hidden, .bases = bases};
+    rename_segment(&others, name, "hidden");
+    faulty_before(f, FAULTY_LIST, others_act, &others);
+    struct verdict v = judge_through(faulty_io(f), 0);
+    CHECK_EQUAL(v.status, QUPLOG_OK);
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.frames, SEGMENTS * PER_SEGMENT);
+    build_end(&b);
+    faulty_free(f);
+}
+
+/* The same while the end is judged: recheck says to go on. */
+TEST(a_gap_that_closes_while_it_is_called_corrupt_is_none)
+{
+    struct builder b;
+    struct frame frame;
+    enum chain_end end;
+    uint64_t bases[SEGMENTS], lsn;
+    char name[SEGMENT_NAME];
+    build_trimmed(&b, bases, true);
+    segment_name(bases[4], name);
+    struct others others = {.bases = bases};
+    rename_segment(&others, name, "hidden");
+    struct chain chain = open_and_read(&b, 4 * PER_SEGMENT);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    CHECK_EQUAL(chain_judge(&chain, &end), QUPLOG_OK);
+    CHECK_EQUAL(end, CHAIN_CORRUPT);
+    CHECK(!chain_recheck(&chain));
+    show_the_hidden(&others);
+    CHECK(chain_recheck(&chain));
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, bases[4] + SEGMENT_HEADER);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+static void remove_the_last_but_one(struct others *others)
+{
+    for (int i = 0; i < SEGMENTS - 1; i++)
+        remove_segment(others->bases[i]);
+    build_trim(others->b, others->bases[SEGMENTS - 1]);
+}
+
+/* The frame at X is half written, and by the time that D is looked for all of it was trimmed. */
+TEST(a_segment_that_is_unlinked_while_the_end_is_judged_was_trimmed)
+{
+    struct faulty *f = faulty_new();
+    struct builder b;
+    struct chain chain;
+    struct frame frame;
+    enum chain_end end;
+    uint64_t bases[SEGMENTS], lsn;
+    build_trimmed(&b, bases, true);
+    lab_spoil(test_directory(), bases[2], bases[2] + SEGMENT_HEADER);
+    struct others others = {.at = 1, .act = remove_the_last_but_one, .b = &b, .bases = bases};
+    REQUIRE(chain_open(&chain, faulty_io(f), b.dir) == QUPLOG_OK);
+    for (int i = 0; i < 2 * PER_SEGMENT; i++)
+        CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    faulty_before(f, FAULTY_OPEN, others_act, &others);
+    CHECK_EQUAL(chain_judge(&chain, &end), QUPLOG_NOT_FOUND);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_NOT_FOUND);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, bases[SEGMENTS - 1] + SEGMENT_HEADER);
+    chain_close(&chain);
+    build_end(&b);
+    faulty_free(f);
+}
+
+/* The file has grown since it was listed, in the midst of the frame at X. */
+TEST(a_frame_half_written_at_the_end_of_a_file_that_grows_is_read_when_it_is_whole)
+{
+    struct builder b;
+    struct frame frame;
+    uint64_t lsn;
+    build_begin(&b);
+    build_ops(&b, 0);
+    uint64_t second = build_ops(&b, SEGMENT_HEADER);
+    struct lab_file whole = lab_load(lab_path("0000000000000000.log"));
+    REQUIRE(ftruncate(b.segment.fd, (off_t)second + 60) == 0);
+    struct chain chain = open_and_read(&b, 1);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    REQUIRE(pwrite(b.segment.fd, whole.data, whole.length, 0) == (ssize_t)whole.length);
+    free(whole.data);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, second);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+/* A creation that failed behind its rename is undone, and done again with another salt. */
+TEST(a_segment_that_was_undone_and_made_again_under_its_name_is_read_anew)
+{
+    struct builder b;
+    struct frame frame;
+    uint64_t lsn;
+    build_begin(&b);
+    build_ops(&b, 0);
+    uint64_t base = b.next;
+    build_segment(&b, base, base, 0);
+    struct chain chain = open_and_read(&b, 1);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_EMPTY);
+    remove_segment(base);
+    struct segment_header header = b.segment.header;
+    header.salt++;
+    close(b.segment.fd);
+    REQUIRE(segment_create(io_system(), b.dir, &header, LAB_SEGMENT, false, &b.segment) == 0);
+    uint64_t second = build_ops(&b, 0);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(lsn, second);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+TEST(a_directory_that_is_removed_under_a_reader_is_told)
+{
+    struct builder b;
+    struct frame frame;
+    uint64_t lsn;
+    build_begin(&b);
+    build_ops(&b, 0);
+    struct chain chain = open_and_read(&b, 1);
+    remove_segment(0);
+    CHECK_EQUAL(chain_next(&chain, &frame, &lsn), -ENOENT);
+    CHECK_EQUAL(chain_refresh(&chain), -ENOENT);
+    chain_close(&chain);
+    build_end(&b);
+}
+
+TEST(a_call_that_fails_is_told_and_never_taken_for_an_end)
+{
+    struct faulty *f = faulty_new();
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    build_trimmed(&b, bases, true);
+    remove_segment(bases[1]);
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        faulty_fail(f, FAULTY_ANY, n, -EIO);
+        struct verdict v = judge_through(faulty_io(f), 0);
+        failed = faulty_failed(f);
+        CHECK_EQUAL(v.status, failed ? -EIO : QUPLOG_OK);
+        CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    }
+    build_end(&b);
+    faulty_free(f);
+}
+
+/* ---- the tools' reader ---- */
+
+/* A frame with one op that has a number: a CANCEL of that job. */
+static void build_number(struct builder *b, uint64_t number)
+{
+    unsigned char bytes[FRAME_HEADER + 16] = {0}, *op = bytes + FRAME_HEADER;
+    op[0] = QUPLOG_OP_CANCEL;
+    put_u32(op + 4, 16);
+    put_u64(op + 8, number);
+    build_body(b, FRAME_OPS, bytes, 16, 0);
+}
+
+static uint64_t read_number(quplog_reader *reader)
+{
+    quplog_record record = {0};
+    int status = quplog_reader_next(reader, &record);
+    CHECK(status == QUPLOG_OK || status == QUPLOG_EMPTY);
+    return status == QUPLOG_OK ? record.id : 0;
+}
+
+TEST(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_made)
+{
+    struct builder b;
+    quplog_reader *reader;
+    uint64_t bases[4];
+    build_begin(&b);
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            build_segment(&b, b.next, b.next, 0);
+        bases[i] = b.segment.header.base;
+        build_number(&b, i * 10 + 1);
+        build_number(&b, i * 10 + 2);
+    }
+    REQUIRE(quplog_reader_open(test_directory(), 0, &reader, NULL) == QUPLOG_OK);
+    CHECK_EQUAL(read_number(reader), 1);
+    build_trim(&b, bases[3]);
+    for (int i = 0; i < 3; i++)
+        remove_segment(bases[i]);
+    CHECK_EQUAL(read_number(reader), 2); /* it has that file open */
+    CHECK_EQUAL(read_number(reader), 31);
+    CHECK_EQUAL(read_number(reader), 32);
+    CHECK_EQUAL(read_number(reader), 0);
+    build_segment(&b, b.next, b.next, 0);
+    build_number(&b, 41);
+    CHECK_EQUAL(read_number(reader), 41);
+    CHECK_EQUAL(read_number(reader), 0);
+    quplog_reader_close(reader);
+    build_end(&b);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -483,6 +1104,28 @@ int main(int argc, char **argv)
         LISTED(a_beheaded_only_segment_is_corrupt_and_never_an_empty_log),
         LISTED(a_beheaded_first_segment_is_corrupt_and_never_dropped),
         LISTED(a_recheck_sees_what_was_written_meanwhile),
+        LISTED(a_trimming_cut_short_may_have_left_any_of_the_old_segments),
+        LISTED(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers),
+        LISTED(a_gap_that_no_trim_explains_is_corrupt),
+        LISTED(what_is_not_proved_to_be_trimmed_is_set_aside_and_not_removed),
+        LISTED(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it),
+        LISTED(a_segment_that_ends_in_a_payload_of_zeros_is_no_gap),
+        LISTED(a_gap_before_a_segment_that_a_recovery_began_is_seen),
+        LISTED(a_look_at_the_past_before_the_trim_is_no_damage_but_not_whole),
+        LISTED(reading_from_behind_the_trim_does_not_miss_what_is_before_it),
+        LISTED(segments_that_are_unlinked_between_the_listing_and_their_opening_were_trimmed),
+        LISTED(a_segment_that_is_listed_but_never_there_is_told_and_no_endless_search),
+        LISTED(who_reads_what_is_trimmed_meanwhile_is_told_and_goes_on_behind_it),
+        LISTED(a_reader_who_stands_at_the_tail_follows_into_segments_made_since),
+        LISTED(a_reader_who_slept_at_the_tail_while_it_was_trimmed_away_goes_on_behind_it),
+        LISTED(a_listing_that_misses_a_new_segment_in_the_middle_is_made_again),
+        LISTED(a_gap_that_closes_while_it_is_called_corrupt_is_none),
+        LISTED(a_segment_that_is_unlinked_while_the_end_is_judged_was_trimmed),
+        LISTED(a_frame_half_written_at_the_end_of_a_file_that_grows_is_read_when_it_is_whole),
+        LISTED(a_segment_that_was_undone_and_made_again_under_its_name_is_read_anew),
+        LISTED(a_directory_that_is_removed_under_a_reader_is_told),
+        LISTED(a_call_that_fails_is_told_and_never_taken_for_an_end),
+        LISTED(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_made),
     };
     return RUN(tests, argc, argv);
 }

@@ -31,6 +31,9 @@ TEST(a_name_says_the_base_and_nothing_else_is_a_segment)
     CHECK(segment_is_temporary("0012ab6789abcdef.log.tmp"));
     CHECK(!segment_is_temporary("0012ab6789abcdef.log"));
     CHECK(!segment_is_temporary(".tmp"));
+    CHECK(segment_is_temporary("spare.tmp"));
+    CHECK(!segment_is_temporary("spare"));
+    CHECK(!segment_parse_name("spare", &base));
 }
 
 /* ---- the header ---- */
@@ -207,6 +210,166 @@ TEST(zeros_that_do_not_fit_are_told_as_full_and_asked_for_again)
     faulty_free(f);
 }
 
+/* ---- the spare ---- */
+
+enum { SPARE = 256 << 10 };
+
+static struct lab_file load_spare(void)
+{
+    return lab_load(lab_path("spare"));
+}
+
+static uint64_t spare_size(void)
+{
+    struct lab_file file = load_spare();
+    free(file.data);
+    return file.length;
+}
+
+static bool all_zero(struct lab_file file, size_t from)
+{
+    for (size_t i = from; i < file.length; i++)
+        if (file.data[i])
+            return false;
+    return true;
+}
+
+static void store_spare(const char *name, size_t length)
+{
+    struct lab_file file = {calloc(1, length + 1), length};
+    REQUIRE(file.data);
+    lab_store(lab_path(name), file);
+    free(file.data);
+}
+
+static const char SEGMENT_FILE[] = "0000000000010000.log";
+
+TEST(a_spare_is_full_of_zeros_and_made_once)
+{
+    struct faulty *f = faulty_new();
+    int dir = open_test_directory();
+    CHECK_EQUAL(segment_make_spare(faulty_io(f), dir, SPARE), QUPLOG_OK);
+    struct lab_file file = load_spare();
+    CHECK_EQUAL(file.length, SPARE);
+    CHECK(all_zero(file, 0));
+    free(file.data);
+    CHECK(!lab_exists(test_directory(), "spare.tmp"));
+    faulty_behave(f);
+    CHECK_EQUAL(segment_make_spare(faulty_io(f), dir, 2 * SPARE), QUPLOG_OK);
+    CHECK_EQUAL(faulty_count(f, FAULTY_WRITE), 0);
+    CHECK_EQUAL(spare_size(), SPARE);
+    close(dir);
+    faulty_free(f);
+}
+
+TEST(a_spare_that_a_power_cut_left_short_is_made_anew_and_never_adopted)
+{
+    struct segment segment;
+    int dir = open_test_directory();
+    store_spare("spare", SEGMENT_SPARE_MIN - 1);
+    store_spare("spare.tmp", 2 * SPARE); /* of a larger one */
+    CHECK_EQUAL(segment_adopt_spare(io_system(), dir, &HEADER, &segment), QUPLOG_FULL);
+    CHECK_EQUAL(segment_make_spare(io_system(), dir, SPARE), QUPLOG_OK);
+    CHECK_EQUAL(spare_size(), SPARE);
+    CHECK_EQUAL(segment_drop_spare(io_system(), dir), QUPLOG_OK);
+    CHECK(!lab_exists(test_directory(), "spare"));
+    CHECK_EQUAL(segment_drop_spare(io_system(), dir), QUPLOG_OK);
+    close(dir);
+}
+
+TEST(a_spare_for_which_there_is_no_room_is_halved_and_the_smallest_is_told_as_full)
+{
+    struct faulty *f = faulty_new();
+    int dir = open_test_directory();
+    faulty_fail(f, FAULTY_WRITE, 3, -ENOSPC); /* the third piece of four */
+    CHECK_EQUAL(segment_make_spare(faulty_io(f), dir, SPARE), QUPLOG_OK);
+    CHECK_EQUAL(spare_size(), SPARE / 2);
+    CHECK_EQUAL(segment_drop_spare(faulty_io(f), dir), QUPLOG_OK);
+    faulty_fail_from(f, FAULTY_WRITE, 1, -ENOSPC);
+    CHECK_EQUAL(segment_make_spare(faulty_io(f), dir, SPARE), QUPLOG_FULL);
+    CHECK_EQUAL(faulty_count(f, FAULTY_WRITE), 3); /* 256, 128 and 64 KiB */
+    CHECK(!lab_exists(test_directory(), "spare"));
+    CHECK(!lab_exists(test_directory(), "spare.tmp"));
+    close(dir);
+    faulty_free(f);
+}
+
+/* Each call of the making fails once: what is left is a whole spare or none, and no rest of it. */
+TEST(a_spare_whose_making_fails_anywhere_is_whole_or_none)
+{
+    struct faulty *f = faulty_new();
+    int dir = open_test_directory();
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        faulty_fail(f, FAULTY_ANY, n, -EIO);
+        int status = segment_make_spare(faulty_io(f), dir, SPARE);
+        failed = faulty_failed(f);
+        CHECK_EQUAL(status, failed ? -EIO : QUPLOG_OK);
+        CHECK_EQUAL(spare_size(), failed ? 0 : SPARE);
+        CHECK(!lab_exists(test_directory(), "spare.tmp"));
+    }
+    close(dir);
+    faulty_free(f);
+}
+
+TEST(a_spare_becomes_a_segment_of_zeros_that_does_not_grow)
+{
+    struct faulty *f = faulty_new();
+    struct segment segment;
+    struct segment_header got;
+    int dir = open_test_directory();
+    CHECK_EQUAL(segment_adopt_spare(faulty_io(f), dir, &HEADER, &segment), QUPLOG_FULL);
+    REQUIRE(segment_make_spare(faulty_io(f), dir, SPARE) == QUPLOG_OK);
+    faulty_behave(f);
+    REQUIRE(segment_adopt_spare(faulty_io(f), dir, &HEADER, &segment) == QUPLOG_OK);
+    CHECK_EQUAL(faulty_count(f, FAULTY_WRITE), 1); /* into a block that it has */
+    CHECK_EQUAL(segment.size, SPARE);
+    CHECK_EQUAL(segment.limit, SPARE);
+    CHECK_EQUAL(judge(segment.fd, &got), SEGMENT_VALID);
+    CHECK_BYTES(&got, &HEADER, sizeof got);
+    struct lab_file file = lab_load(lab_path(SEGMENT_FILE));
+    CHECK_EQUAL(file.length, SPARE);
+    CHECK(all_zero(file, SEGMENT_HEADER));
+    free(file.data);
+    CHECK(!lab_exists(test_directory(), "spare"));
+    close(segment.fd);
+    close(dir);
+    faulty_free(f);
+}
+
+/* A kill between the header and the name leaves a spare with another's header in it. */
+TEST(a_spare_whose_adoption_fails_anywhere_stays_one_and_can_be_adopted_later)
+{
+    struct faulty *f = faulty_new();
+    struct segment segment = {.fd = -1};
+    struct segment_header got, other = HEADER;
+    int dir = open_test_directory();
+    other.base = 0x20000;
+    other.salt = 5;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        REQUIRE(segment_make_spare(io_system(), dir, SPARE) == QUPLOG_OK);
+        faulty_fail(f, FAULTY_ANY, n, -EIO);
+        int status = segment_adopt_spare(faulty_io(f), dir, &other, &segment);
+        failed = faulty_failed(f);
+        CHECK_EQUAL(status, failed ? -EIO : QUPLOG_OK);
+        if (!failed)
+            close(segment.fd);
+        CHECK_EQUAL(spare_size(), failed ? SPARE : 0);
+        CHECK(!failed || lab_segments(test_directory()).count == 0);
+    }
+    REQUIRE(segment_make_spare(io_system(), dir, SPARE) == QUPLOG_OK);
+    faulty_fail(f, FAULTY_RENAME, 1, -EIO);
+    CHECK_EQUAL(segment_adopt_spare(faulty_io(f), dir, &other, &segment), -EIO);
+    CHECK_EQUAL(segment_make_spare(io_system(), dir, SPARE), QUPLOG_OK);
+    REQUIRE(segment_adopt_spare(faulty_io(f), dir, &HEADER, &segment) == QUPLOG_OK);
+    CHECK_EQUAL(judge(segment.fd, &got), SEGMENT_VALID);
+    CHECK_BYTES(&got, &HEADER, sizeof got);
+    close(segment.fd);
+    close(dir);
+    faulty_free(f);
+}
+
 /* ---- looking ---- */
 
 static uint64_t search(const struct builder *b, uint64_t from)
@@ -292,6 +455,12 @@ int main(int argc, char **argv)
         LISTED(a_failed_creation_leaves_nothing_and_can_be_repeated),
         LISTED(space_is_zeroed_in_steps_up_to_the_limit_and_as_far_as_asked),
         LISTED(zeros_that_do_not_fit_are_told_as_full_and_asked_for_again),
+        LISTED(a_spare_is_full_of_zeros_and_made_once),
+        LISTED(a_spare_that_a_power_cut_left_short_is_made_anew_and_never_adopted),
+        LISTED(a_spare_for_which_there_is_no_room_is_halved_and_the_smallest_is_told_as_full),
+        LISTED(a_spare_whose_making_fails_anywhere_is_whole_or_none),
+        LISTED(a_spare_becomes_a_segment_of_zeros_that_does_not_grow),
+        LISTED(a_spare_whose_adoption_fails_anywhere_stays_one_and_can_be_adopted_later),
         LISTED(the_search_finds_a_witness_behind_any_damage),
         LISTED(the_search_counts_a_newer_writers_frame_as_a_witness),
         LISTED(the_search_ends_where_it_is_told_to),
