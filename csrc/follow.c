@@ -35,31 +35,29 @@ static int build_once(struct core *q)
     uint64_t lsn, end = control_tail(&q->control);
     table_reset(&q->table);
     int status = chain_open(&chain, q->io, q->dir);
-    chain.until_lsn = end;
     while (status == QUPLOG_OK && chain.lsn < end) {
         status = chain_next(&chain, &frame, &lsn);
         if (status == QUPLOG_OK)
             status = apply(q, &frame, lsn);
     }
-    bool there = chain.lsn >= end;
+    if (status == QUPLOG_OK && !chain_whole(&chain))
+        status = QUPLOG_NOT_FOUND; /* it is being trimmed: `end` is out of date by now */
     atomic_store(&q->applied, chain.lsn);
     chain_close(&chain);
-    if (status == QUPLOG_EMPTY)
-        status = QUPLOG_OK;
-    return status == QUPLOG_OK && !there ? QUPLOG_CORRUPT : status;
+    return status == QUPLOG_EMPTY ? QUPLOG_CORRUPT : status; /* it ends before the tail */
 }
 
 /* A segment that was listed may be trimmed before it is read: then the next listing is another. */
 static int build(struct core *q)
 {
-    int status = QUPLOG_CORRUPT;
+    int status = QUPLOG_NOT_FOUND;
     q->loaded = false;
     q->builds++;
     segment_cursor_close(&q->cursor);
-    for (int i = 0; i < BUILDS_MOST && (status == QUPLOG_CORRUPT || status == -ENOENT); i++)
+    for (int i = 0; i < BUILDS_MOST && (status == QUPLOG_NOT_FOUND || status == -ENOENT); i++)
         status = build_once(q);
-    q->loaded = status == QUPLOG_OK;
-    return status;
+    q->loaded = q->table.live = status == QUPLOG_OK;
+    return status == QUPLOG_NOT_FOUND ? QUPLOG_CORRUPT : status;
 }
 
 /* ---- going on ---- */

@@ -23,7 +23,7 @@
 #include "roster.h"
 #include "turn.h"
 
-enum { DEFAULT_FLUSH_US = 100000, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
+enum { DEFAULT_FLUSH_US = 100000, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000, READS_MOST = 10 };
 
 /* ---- the directory ---- */
 
@@ -120,7 +120,7 @@ static void name_owner(struct core *q, quplog_report *report)
         if (text[i] < ' ' || text[i] > '~')
             text[i] = '?';
     snprintf(report->message, sizeof report->message,
-             "%.250s has it open, and is opening it, or must close it since a sync failed.",
+             "%.200s is opening it, or has to close it because a sync failed.",
              n > 0 && text[0] ? text : "Another process");
 }
 
@@ -273,11 +273,14 @@ static int begin_epoch(struct core *q, const quplog_options *options, enum quplo
 }
 
 /* What the log says, for those who steer by the page alone. */
-static void fill_page(struct core *q)
+static void fill_page(struct core *q, const quplog_options *options)
 {
     struct control_page *page = q->control.page;
+    uint64_t segment_size = options->segment_size;
+    if (segment_size == 0)
+        segment_size = q->table.settings.segment_size;
     control_write_number(&page->next_id, q->table.next_id);
-    control_write_number(&page->segment_size, q->table.settings.segment_size);
+    control_write_number(&page->segment_size, segment_size);
     control_write_number(&page->next_due, 1); /* the first helper finds out */
     atomic_store(&q->applied, control_older(&page->tail));
     q->loaded = true;
@@ -314,7 +317,7 @@ static int recover_core(struct core *q, const quplog_options *options, quplog_re
         return status;
     enum quplog_ending ending = judge_ending(q, &recovery);
     report->ending = ending;
-    fill_page(q);
+    fill_page(q, options);
     if (q->read_only)
         return QUPLOG_OK;
     status = poisoned ? sync_heal(&q->sync) : QUPLOG_OK;
@@ -393,10 +396,18 @@ static void close_files(struct core *q)
     q->io->close(q->io->world, q->dir);
 }
 
+/* Read without a lock. What was listed may be trimmed before it is read: then once more. */
 static int open_reader(struct core *q, const quplog_options *options, quplog_report *report)
 {
     int status = control_open_private(&q->control, q->io);
-    return status == -ENOMEM ? QUPLOG_NO_MEMORY : status ? status : recover_core(q, options, report);
+    if (status)
+        return status == -ENOMEM ? QUPLOG_NO_MEMORY : status;
+    status = recover_core(q, options, report);
+    for (int i = 1; i < READS_MOST && (status == QUPLOG_NOT_FOUND || status == -ENOENT); i++) {
+        table_reset(&q->table);
+        status = recover_core(q, options, report);
+    }
+    return status == QUPLOG_NOT_FOUND ? QUPLOG_CORRUPT : status;
 }
 
 static int open_core(struct core *q, const quplog_options *options, quplog_report *report)

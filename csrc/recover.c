@@ -128,10 +128,11 @@ static bool any_superseded(const struct chain *chain)
 static int reopen_head(struct log *log, const struct chain *chain)
 {
     const struct chain_file *file = &chain->files[chain->current];
-    int status = log_open_head(log, file->base, file->base + file->size);
+    uint64_t size = file->size > SEGMENT_HEADER ? file->size : SEGMENT_HEADER;
+    int status = log_open_head(log, file->base, file->base + size);
     if (status == QUPLOG_OK) {
         control_write_number(&log->control->page->head, file->base);
-        control_write_number(&log->control->page->zeroed, file->base + file->size);
+        control_write_number(&log->control->page->zeroed, file->base + size);
     }
     return status;
 }
@@ -142,6 +143,20 @@ static int drop_temporary(void *context, const char *name)
     if (segment_is_temporary(name))
         log->io->unlink(log->io->world, log->dir, name);
     return 0;
+}
+
+/* What a trimming had begun to remove; quarantine is for what was never said to be gone. */
+static int remove_trimmed(struct log *log, const struct chain *chain)
+{
+    int status = QUPLOG_OK;
+    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++) {
+        char name[SEGMENT_NAME];
+        if (!chain->files[i].trimmed)
+            continue;
+        segment_name(chain->files[i].base, name);
+        status = log->io->unlink(log->io->world, log->dir, name);
+    }
+    return status;
 }
 
 /* What was read becomes what can be appended to. */
@@ -155,6 +170,8 @@ static int take_over(struct log *log, struct chain *chain, struct recovery *reco
     if (recovery->poisoned && status < 0)
         status = QUPLOG_FAILED; /* the device still fails */
     recovery->torn = end == CHAIN_TORN;
+    if (status == QUPLOG_OK)
+        status = remove_trimmed(log, chain);
     if (status == QUPLOG_OK && (recovery->torn || any_superseded(chain)))
         status = quarantine(log, chain, recovery->torn);
     if (status)

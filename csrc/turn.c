@@ -7,6 +7,10 @@
 
 enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
 
+/* lock_timeout is about other processes. The threads of this one are behind each other; the first
+ * of them waits so long at most, and the others for him and each other's writes. */
+enum { GATE_US = 1000000 };
+
 /* ---- the byte APPEND ---- */
 
 static int try_byte(struct core *q)
@@ -97,7 +101,8 @@ static int in_words(int status)
 static int64_t deadline(const struct core *q)
 {
     int64_t now = core_monotonic(q);
-    return q->lock_timeout_us < INT64_MAX - now ? now + q->lock_timeout_us : INT64_MAX;
+    bool limited = q->lock_timeout_us < INT64_MAX - GATE_US - now;
+    return limited ? now + q->lock_timeout_us : INT64_MAX - GATE_US;
 }
 
 /* With the gate held. */
@@ -125,7 +130,7 @@ static int take(struct core *q, int (*usable)(struct core *q))
     int status = usable(q);
     if (status == QUPLOG_OK && !gate_try(&q->append)) {
         deadline_us = deadline(q);
-        status = in_words(gate_take(&q->append, q->io, deadline_us));
+        status = in_words(gate_take(&q->append, q->io, deadline_us + GATE_US));
     }
     if (status == QUPLOG_OK) {
         status = take_byte(q, deadline_us, usable);

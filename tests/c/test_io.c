@@ -421,25 +421,25 @@ TEST(nothing_to_write_calls_nobody)
 TEST(a_futex_whose_word_has_changed_does_not_sleep)
 {
     uint32_t word = 1;
-    CHECK_EQUAL(IO(futex_wait, &word, 0, -1, 0), 0);
-    CHECK_EQUAL(IO(futex_wait, &word, 0, -1, IO_FUTEX_SHARED), 0);
+    CHECK_EQUAL(IO(futex_wait, &word, 0, -1, 0, IO_ALL_BITS), 0);
+    CHECK_EQUAL(IO(futex_wait, &word, 0, -1, IO_FUTEX_SHARED, IO_ALL_BITS), 0);
 }
 
 TEST(a_futex_deadline_is_wall_clock_time_and_is_not_early)
 {
     uint32_t word = 0;
     int64_t deadline_us = IO_ASK(now_us) + 20000;
-    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0), -ETIMEDOUT);
+    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS), -ETIMEDOUT);
     CHECK(IO_ASK(now_us) >= deadline_us);
-    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0), -ETIMEDOUT); /* already past */
-    CHECK_EQUAL(IO(futex_wait, &word, 0, 0, IO_FUTEX_SHARED), -ETIMEDOUT);
+    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS), -ETIMEDOUT); /* already past */
+    CHECK_EQUAL(IO(futex_wait, &word, 0, 0, IO_FUTEX_SHARED, IO_ALL_BITS), -ETIMEDOUT);
 }
 
 TEST(a_futex_deadline_of_the_monotonic_clock_is_no_time_of_the_wall_clock)
 {
     uint32_t word = 0;
     int64_t deadline_us = IO_ASK(monotonic_us) + 20000;
-    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, IO_FUTEX_MONOTONIC), -ETIMEDOUT);
+    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, IO_FUTEX_MONOTONIC, IO_ALL_BITS), -ETIMEDOUT);
     CHECK(IO_ASK(monotonic_us) >= deadline_us);
 }
 
@@ -456,7 +456,7 @@ static int wait_among_signals(int handler_flags, int64_t deadline_us)
     uint32_t word = 0;
     REQUIRE(sigaction(SIGALRM, &action, &before) == 0);
     REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
-    int status = IO(futex_wait, &word, 0, deadline_us, 0);
+    int status = IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS);
     REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
     REQUIRE(sigaction(SIGALRM, &before, NULL) == 0);
     return status;
@@ -476,7 +476,7 @@ static bool wake_one(uint32_t *word, bool shared)
 {
     int64_t guard_us = IO_ASK(monotonic_us) + GUARD_US;
     while (IO_ASK(monotonic_us) < guard_us) {
-        int woken = IO(futex_wake, word, 1, shared);
+        int woken = IO(futex_wake, word, 1, shared ? IO_FUTEX_SHARED : 0, IO_ALL_BITS);
         if (woken != 0)
             return woken == 1;
         sched_yield();
@@ -487,14 +487,14 @@ static bool wake_one(uint32_t *word, bool shared)
 static void wait_for_wake(void *arg)
 {
     uint32_t *word = arg;
-    *word = (uint32_t)IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, 0);
+    *word = (uint32_t)IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, 0, IO_ALL_BITS);
 }
 
 TEST(a_thread_that_sleeps_is_woken)
 {
     uint32_t word = 0;
     struct io_thread thread;
-    CHECK_EQUAL(IO(futex_wake, &word, 1, false), 0); /* nobody there yet */
+    CHECK_EQUAL(IO(futex_wake, &word, 1, 0, IO_ALL_BITS), 0); /* nobody there yet */
     REQUIRE(IO(thread_start, &thread, wait_for_wake, &word) == 0);
     CHECK(wake_one(&word, false));
     IO(thread_join, &thread);
@@ -509,7 +509,7 @@ TEST(a_shared_futex_reaches_another_process)
     pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0)
-        _exit(IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, IO_FUTEX_SHARED) == 0 ? 0 : 1);
+        _exit(IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, IO_FUTEX_SHARED, IO_ALL_BITS) == 0 ? 0 : 1);
     CHECK(wake_one(word, true));
     int status;
     REQUIRE(waitpid(child, &status, 0) == child);

@@ -244,7 +244,7 @@ TEST(a_job_that_is_released_wakes_a_waiting_worker)
     uint64_t id = put(q);
     CHECK_EQUAL(claim(mine), id);
     start_waiter(&other, wait_for_work);
-    await_sleepers(q, &q->core->control.work, 1);
+    await_sleepers(q, &q->core->control.page->work, 1);
     CHECK_EQUAL(end_run(mine, QUPLOG_RUN_RELEASE, 0, ""), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&other), QUPLOG_OK);
     CHECK_EQUAL(other.id, id);
@@ -332,7 +332,7 @@ TEST(a_paused_queue_stands_still_and_resuming_it_wakes)
     CHECK_EQUAL(quplog_paused(q, "default", 7, &paused), QUPLOG_OK);
     CHECK(paused);
     start_waiter(&waiter, wait_for_work);
-    await_sleepers(q, &q->core->control.work, 1);
+    await_sleepers(q, &q->core->control.page->work, 1);
     CHECK_EQUAL(quplog_pause(q, "default", 7, false), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     CHECK_EQUAL(waiter.id, id);

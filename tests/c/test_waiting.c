@@ -9,7 +9,7 @@ TEST(a_put_wakes_a_waiting_worker)
     quplog *q = open_log();
     struct waiter waiter = {.log = q, .worker = new_worker(q)};
     start_waiter(&waiter, wait_for_work);
-    await_sleepers(q, &q->core->control.work, 1);
+    await_sleepers(q, &q->core->control.page->work, 1);
     uint64_t id = put(q);
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     CHECK_EQUAL(waiter.id, id);
@@ -28,7 +28,7 @@ TEST(each_waiting_worker_gets_one_job_of_a_batch)
         waiters[i] = (struct waiter){.log = q, .worker = new_worker(q)};
         start_waiter(&waiters[i], wait_for_work);
     }
-    await_sleepers(q, &q->core->control.work, WORKERS);
+    await_sleepers(q, &q->core->control.page->work, WORKERS);
     for (int i = 0; i < WORKERS; i++)
         CHECK_EQUAL(quplog_batch_put(batch, &SPEC, "", 0, 0), QUPLOG_OK);
     CHECK_EQUAL(quplog_commit(q, batch, false, &first, &lsn), QUPLOG_OK);
@@ -50,8 +50,8 @@ TEST(who_waits_for_a_job_hears_of_its_end)
     struct waiter waiter = {.log = q, .id = put(q)}, any = {.log = q};
     start_waiter(&waiter, wait_for_job);
     start_waiter(&any, wait_for_any);
-    await_sleepers(q, &q->core->control.results[waiter.id], 1);
-    await_sleepers(q, &q->core->control.finished, 1);
+    await_sleepers(q, &q->core->control.page->results[waiter.id], 1);
+    await_sleepers(q, &q->core->control.page->finished, 1);
     run_one(worker, QUPLOG_RUN_FAILED, "error");
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&any), QUPLOG_OK);
@@ -63,7 +63,7 @@ TEST(who_waits_for_a_job_hears_of_its_end)
 TEST(waiting_ends_at_its_deadline_and_for_the_unknown_at_once)
 {
     quplog *q = open_log();
-    uint32_t seen = control_read(&q->core->control.finished);
+    uint32_t seen = control_read(&q->core->control.page->finished);
     uint64_t id = put(q);
     quplog_worker *worker = new_worker(q);
     CHECK_EQUAL(quplog_wait_job(q, 4711, 0), QUPLOG_NOT_FOUND);
@@ -84,7 +84,7 @@ TEST(idle_is_when_the_last_run_has_ended)
     put(q);
     CHECK(claim(worker));
     start_waiter(&waiter, wait_for_idle);
-    await_sleepers(q, &q->core->control.finished, 1);
+    await_sleepers(q, &q->core->control.page->finished, 1);
     CHECK_EQUAL(end_run(worker, QUPLOG_RUN_SUCCEEDED, 0, ""), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     quplog_worker_free(worker);
@@ -99,8 +99,8 @@ TEST(stop_ends_the_waits_for_work_and_start_begins_again)
     struct waiter worker = {.log = q, .worker = new_worker(q)}, helper = {.log = q};
     start_waiter(&worker, wait_for_work);
     start_waiter(&helper, keep);
-    await_sleepers(q, &q->core->control.work, 1);
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->work, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     quplog_stop(q);
     quplog_stop(q);
     CHECK_EQUAL(end_waiter(&worker), QUPLOG_STOPPED);
@@ -151,10 +151,10 @@ TEST(close_ends_every_wait)
     start_waiter(&waiters[2], wait_for_idle);
     start_waiter(&waiters[3], wait_for_any);
     start_waiter(&waiters[4], keep);
-    await_sleepers(q, &q->core->control.work, 1);
-    await_sleepers(q, &q->core->control.results[id], 1);
-    await_sleepers(q, &q->core->control.finished, 2);
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->work, 1);
+    await_sleepers(q, &q->core->control.page->results[id], 1);
+    await_sleepers(q, &q->core->control.page->finished, 2);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
     for (int i = 0; i < 5; i++)
         CHECK_EQUAL(end_waiter(&waiters[i]), QUPLOG_CLOSED);
@@ -301,10 +301,10 @@ TEST(closing_one_opening_ends_its_own_waits_only)
                                 {.log = b, .worker = new_worker(b)}};
     start_waiter(&waiters[0], wait_for_work);
     start_waiter(&waiters[1], wait_for_work);
-    await_sleepers(a, &a->core->control.work, 2);
+    await_sleepers(a, &a->core->control.page->work, 2);
     CHECK_EQUAL(quplog_close(a), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&waiters[0]), QUPLOG_CLOSED);
-    await_sleepers(b, &b->core->control.work, 1);
+    await_sleepers(b, &b->core->control.page->work, 1);
     quplog_stop(b);
     CHECK_EQUAL(end_waiter(&waiters[1]), QUPLOG_STOPPED);
     quplog_worker_free(waiters[0].worker);
@@ -325,7 +325,7 @@ TEST(a_wake_up_that_reaches_the_wrong_worker_is_passed_on)
                                 {.log = b, .worker = new_worker(b)}};
     for (uint32_t i = 0; i < 3; i++) { /* the one who can take it sleeps behind the others */
         start_waiter(&waiters[i], wait_for_work);
-        await_sleepers(a, &a->core->control.work, i + 1);
+        await_sleepers(a, &a->core->control.page->work, i + 1);
     }
     uint64_t id = put_as(a, &other, "", 0);
     CHECK_EQUAL(end_waiter(&waiters[2]), QUPLOG_OK);
@@ -396,8 +396,8 @@ TEST(the_helper_makes_a_job_ready_when_it_is_due)
     struct waiter worker = {.log = q, .worker = new_worker(q)}, helper = {.log = q};
     start_waiter(&worker, wait_for_work);
     start_waiter(&helper, keep);
-    await_sleepers(q, &q->core->control.work, 1);
-    await_sleepers(q, &q->core->control.attention, 1); /* it sleeps without end */
+    await_sleepers(q, &q->core->control.page->work, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1); /* it sleeps without end */
     put_as(q, &SPEC, "", quplog_now(q) + 3600 * SECOND_US);
     int64_t due = quplog_now(q) + 20000;
     uint64_t id = put_as(q, &SPEC, "", due);
@@ -417,7 +417,7 @@ TEST(the_helper_tells_of_a_tick)
     struct waiter helper = {.log = q};
     uint64_t first, lsn;
     start_waiter(&helper, keep);
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     CHECK_EQUAL(quplog_batch_schedule(batch, "s", 1, "rule", 4, quplog_now(q) + 20000, 0, false, 0),
                 QUPLOG_OK);
     CHECK_EQUAL(quplog_commit(q, batch, false, &first, &lsn), QUPLOG_OK);
@@ -431,7 +431,7 @@ TEST(the_helper_tells_of_a_tick)
     CHECK_EQUAL(quplog_batch_schedule(batch, "s", 1, "", 0, 1, 1, true, version), QUPLOG_OK);
     CHECK_EQUAL(quplog_commit(q, batch, false, &first, &lsn), QUPLOG_OK);
     start_waiter(&helper, keep); /* a paused one is never due */
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     quplog_stop(q);
     CHECK_EQUAL(end_waiter(&helper), QUPLOG_STOPPED);
     quplog_batch_free(batch);

@@ -192,7 +192,7 @@ static inline void *wait_for_idle(void *argument)
 static inline void *wait_for_any(void *argument)
 {
     struct waiter *w = argument;
-    uint32_t seen = control_read(&w->log->core->control.finished);
+    uint32_t seen = control_read(&w->log->core->control.page->finished);
     w->status = quplog_wait_finished(w->log, &seen, 0);
     return NULL;
 }
