@@ -3,7 +3,8 @@
 The only module that touches the compiled module `_quplog`. It owns what the border is made of:
 handles, bytes, and status codes, which become exceptions in one place, `_error`. No wait in here
 swallows a signal: the C core returns when one arrives, Python runs the handler, and the loop goes
-on waiting. After a fork the child lets go of every log without touching it.
+on waiting. After a fork the C core lets go of what the child has copies of, and the child opens the
+log anew when it needs it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
     ),
     lib.QUPLOG_LOCKED: (
         LogLocked,
-        "another process has the log open, and did not let go within lock_timeout",
+        "another process held the log and did not let go within lock_timeout; nothing was written",
     ),
     lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
     lib.QUPLOG_NOT_A_LOG: (
@@ -322,6 +323,8 @@ class LogStore:
         except IndexError:  # as many as threads have been here at once
             out = ffi.new("uint64_t *")
         status = _put(log, entry[0], payload, len(payload), due_us, sync, out)
+        while status == lib.QUPLOG_INTERRUPTED and not out[0]:  # nothing was written yet
+            status = _put(log, entry[0], payload, len(payload), due_us, sync, out)
         job_id: int = out[0]
         self._id_cells.append(out)
         if status:
@@ -350,6 +353,8 @@ class LogStore:
         log = self._open_log()
         out = ffi.new("uint64_t[2]")
         status = lib.quplog_commit(log, batch, sync, out, out + 1)
+        while status == lib.QUPLOG_INTERRUPTED and not out[1]:  # nothing was written yet
+            status = lib.quplog_commit(log, batch, sync, out, out + 1)
         if status == lib.QUPLOG_INTERRUPTED:
             status = _wait(lib.quplog_sync_to, log, out[1])
         _check(status)
@@ -382,10 +387,10 @@ class LogStore:
         with self._serving:
             for task in tasks:
                 name = task.encode()
-                _check(lib.quplog_register(log, name, len(name), number), task)
+                _check(_wait(lib.quplog_register, log, name, len(name), number), task)
                 self._tasks[number[0]] = task
         names = _prefixed(queues or ())
-        _check(lib.quplog_serve(log, names, len(names)))
+        _check(_wait(lib.quplog_serve, log, names, len(names)))
 
     def seat(self) -> LogSeat:
         """A new seat for a thread that runs jobs."""
@@ -470,12 +475,13 @@ class LogStore:
     def cancel(self, job_id: int, *, sync: bool) -> bool:
         """Cancel a pending job, ask a running one to stop; False if it had already finished."""
         log = self._open_log()
-        status = lib.quplog_cancel(log, _job_id(job_id), sync)
+        lsn = ffi.new("uint64_t *")
+        status = _wait(lib.quplog_cancel, log, _job_id(job_id), lsn)
         if status == lib.QUPLOG_STALE:
             return False
-        if status == lib.QUPLOG_INTERRUPTED:
-            status = _wait(lib.quplog_sync, log)
         _check(status, f"job {job_id}")
+        if sync:
+            _check(_wait(lib.quplog_sync_to, log, lsn[0]))
         return True
 
     def cancel_requested(self, job_id: int) -> bool:
@@ -542,8 +548,11 @@ class LogStore:
 
     def pause(self, queue: str, *, paused: bool) -> None:
         """Let nobody claim from the queue, or let them again."""
+        log = self._open_log()
         name = queue.encode()
-        _check(_wait(lib.quplog_pause, self._open_log(), name, len(name), paused), queue)
+        lsn = ffi.new("uint64_t *")
+        _check(_wait(lib.quplog_pause, log, name, len(name), paused, lsn), queue)
+        _check(_wait(lib.quplog_sync_to, log, lsn[0]), queue)
 
     def paused(self, queue: str) -> bool:
         """Whether the queue is paused."""
@@ -561,7 +570,7 @@ class LogStore:
     def stats(self) -> Stats:
         """The log in numbers."""
         stats = ffi.new("quplog_stats *")
-        lib.quplog_read_stats(self._open_log(), stats)
+        _check(lib.quplog_read_stats(self._open_log(), stats))
         return Stats(*(getattr(stats, name) for name in Stats._fields))
 
     def close(self) -> None:
@@ -577,10 +586,8 @@ class LogStore:
             self.close()
 
     def abandon(self) -> None:
-        """In the child of a fork: let go without touching anything."""
-        log, self._log = self._log, None
-        if log:
-            lib.quplog_abandon(log)
+        """In the child of a fork: this log is the parent's."""
+        self._log = None
 
     def _open_log(self) -> Any:
         log = self._log
@@ -673,9 +680,13 @@ class LogSeat:
             flags = self._flags_to_wait if wait else self._flags_to_claim
         worker = self._worker
         status = _work(worker, outcome, due_us, data, len(data), flags)
-        written = self._claim.finish_status if outcome else 0
+        written = self._claim.finish_status
         while status == lib.QUPLOG_INTERRUPTED:
-            status = _work(worker, Outcome.NONE, 0, b"", 0, flags)
+            if written == lib.QUPLOG_INTERRUPTED:  # before the outcome was
+                status = _work(worker, outcome, due_us, data, len(data), flags)
+                written = self._claim.finish_status
+            else:
+                status = _work(worker, Outcome.NONE, 0, b"", 0, flags)
         if written:
             raise _error(written)
         if status == 0:

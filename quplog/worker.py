@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from quplog.clock import monotonic_us
 from quplog.codec import Types
-from quplog.errors import LogClosed, LogFailed, LogFull, PayloadError, StaleClaim
+from quplog.errors import LogClosed, LogFailed, LogFull, LogLocked, PayloadError, StaleClaim
 from quplog.runner import NOTHING, Finish, Runner, refused
 from quplog.scheduler import Ticker
 from quplog.store import Claim, Store
@@ -70,7 +70,7 @@ class Worker:
                 finish = NOTHING
             except PayloadError as error:
                 finish = refused(error)
-            except (LogFull, MemoryError, OSError) as error:
+            except (LogFull, LogLocked, MemoryError, OSError) as error:
                 logger.warning("an outcome cannot be written, trying again in 1 s: %s", error)
                 if self._given_up.wait(RETRY_SECONDS):
                     return None
@@ -162,7 +162,7 @@ class WorkerPool:
                 if not self._store.keep():
                     return
                 ticker.tick_due()
-            except (LogFull, MemoryError, OSError) as error:
+            except (LogFull, LogLocked, MemoryError, OSError) as error:
                 logger.warning("what is due cannot be done, trying again in 1 s: %s", error)
                 if self._stopping.wait(RETRY_SECONDS):
                     return
