@@ -20,8 +20,8 @@ from quplog import JobState
 from quplog.log_store import LogReader, LogRecord
 
 RELEASE_REASONS = {1: "stop", 2: "crash", 3: "cancel"}
-BATCH = re.compile(r"(?P<batch>\S+)#(?P<number>\d+)/(?P<size>\d+)$")
-"""The text of a job that was enqueued with others, in one step: which one of how many."""
+BATCH = re.compile(r"(?P<batch>[a-z][\w.-]*)#(?P<number>\d+)/(?P<size>\d+)$")
+"""How a payload ends whose job was enqueued with others, in one step: which one of how many."""
 
 
 class Ack(NamedTuple):
