@@ -34,9 +34,6 @@ ALL_WELL = {JobState.SUCCEEDED}
 NOT_YET_UP = 0.15
 """So often it is a program that is killed before it has said that it is at work."""
 
-Launcher = Callable[[str], tuple[str, ...]]
-"""What stands before the command of the program with this name."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,11 +50,14 @@ class Plan:
 class Member:
     """One running program."""
 
+    COMMAND: tuple[str | Path, ...] = (sys.executable, MEMBER)
+
     def __init__(self, log: Path, files: Path, name: str, role: str) -> None:
         self.name = name
         self.role = role
         self.process = subprocess.Popen(
-            [sys.executable, "-P", MEMBER, log, files, name, role],
+            [*self.COMMAND, log, files, name, role],
+            bufsize=0,  # what a dead program was not given is nobody's trouble
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -70,13 +70,14 @@ class Member:
         """It has said that it is at work."""
         assert self.process.stdout is not None
         self._up = self._up or bool(self.process.stdout.read())
+        if not self._up and self.process.poll() is not None:
+            raise OSError(f"{self.name} ended by itself, with {self.process.returncode}")
         return self._up
 
     def give(self, number: int) -> None:
         """Let it enqueue so many jobs."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{number}\n".encode())
-        self.process.stdin.flush()
 
     def kill(self) -> str:
         """Kill it; who it was, as the log knows it."""
@@ -209,11 +210,7 @@ class Storm:
 
     def _give(self, member: Member, number: int) -> None:
         self._given[member.name] += number
-        try:
-            member.give(number)
-        except BrokenPipeError:
-            self.problems.append(f"{member.name} ended by itself")
-            raise
+        member.give(number)
 
     def _finish(self, jq: JobQueue) -> None:
         """Enqueue what is left, let everything run, and let the programs end."""
