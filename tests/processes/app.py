@@ -5,7 +5,7 @@
     start              start the workers             stop, close, leave (without either)
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
     counts             how many jobs have succeeded  drain
-    flood N            enqueue N jobs in one step, again and again, until FILES/enough is there
+    flood              enqueue jobs as fast as it can until FILES/enough is there; how many
     fork               a copy of this program; its pid. It waits until FILES/enough is there
 
 Its jobs say in FILES/runs that they run, and in FILES/starts since when. The task `hold` goes on
@@ -80,16 +80,13 @@ class App:
         self._jq.drain()
         return "drained"
 
-    def flood(self, number: str) -> str:
+    def flood(self) -> str:
         self._say("flooding")
-        size, steps = int(number), 0
-        work = self._work.using(sync=False)
-        while not (self._files / "enough").exists():
+        work, tell, pid, steps = self._work.using(sync=False), self._acks.add, os.getpid(), 0
+        while not (steps % 100 == 0 and (self._files / "enough").exists()):
             steps += 1
-            texts = [f"flood-{steps}#{n}/{size}" for n in range(1, size + 1)]
-            jobs = self._jq.enqueue_many([work.job(text) for text in texts])
-            told = zip(jobs, texts, strict=True)
-            self._acks.add(*(f"{job.id} {text}" for job, text in told))
+            text = f"flood-{pid}-{steps}"
+            tell(f"{work.enqueue(text).id} {text}")
         return str(steps)
 
     def fork(self) -> str:
