@@ -19,7 +19,7 @@
 #include "control.h"
 #include "files.h"
 
-enum { LOG_MIN_SEGMENT = 64 << 10, LOG_SPARE_MOST = 4 << 20 };
+enum { LOG_MIN_SEGMENT = 64 << 10, LOG_SPARE_MOST = 1 << 20 };
 
 struct log {
     const struct io *io;
