@@ -5,8 +5,8 @@
  * started workers, and one of them at a time has the lock KEEP and does what is due; one that does
  * not get it looks again after a second, should it still be needed.
  *
- * A helper looks each second while something runs, can be claimed here, or is not durable: its owner
- * may die. Else it sleeps until something is due, or without end, counted in `deep`: whoever
+ * A helper looks each second while something runs, can be claimed here, or is not durable: its
+ * owner may die. Else it sleeps until something is due, or without end, counted in `deep`: whoever
  * appends then wakes it, and it only notes that it has to look in a second. Under `append` both are
  * decided, so that no frame falls between.
  */

@@ -5,9 +5,9 @@
  *
  * Of the processes that have a log open, each holds the byte OPEN shared. Who gets it exclusively
  * knows that nobody else is there, and recovers: the control page is made anew, every frame is
- * applied to the table on the way, and an OPEN op says how the log had been left and gives back what
- * had been running. Then the page is ready, the lock becomes a shared one, and others join: they
- * believe the page, and read the log when they first need a table.
+ * applied to the table on the way, and an OPEN op says how the log had been left and gives back
+ * what had been running. Then the page is ready, the lock becomes a shared one, and others join:
+ * they believe the page, and read the log when they first need a table.
  *
  * A forked child owns nothing: it closes what it has copies of, so that no lock outlives its owner,
  * and the log can be opened anew.
@@ -172,7 +172,7 @@ static int apply_recovered(void *context, const struct frame *frame, uint64_t ls
     return status;
 }
 
-/* What was trimmed may have held the last OPEN; then the newest segment says of which boot it is. */
+/* The last OPEN may have been trimmed; then the newest segment says of which boot it is. */
 static bool same_boot(const struct core *q, const struct recovery *recovery)
 {
     const unsigned char *now = q->log.boot_id;
@@ -287,7 +287,7 @@ static void fill_page(struct core *q, const quplog_options *options)
     q->table.live = true;
 }
 
-/* A spare that a power cut may have emptied is made anew; a disk that has no room for one has none. */
+/* A spare that a power cut may have emptied is made anew. A disk without room for one has none. */
 static int have_spare(struct core *q, enum quplog_ending ending)
 {
     int status = ending == QUPLOG_REBOOT ? segment_drop_spare(q->io, q->dir) : QUPLOG_OK;

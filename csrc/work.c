@@ -184,7 +184,7 @@ static int choose(quplog_worker *worker, struct choice *choice)
 {
     struct core *q = worker->log->core;
     choice->id = 0;
-    int status = slot_announce(q, worker->slot); /* also who finds nothing is there to be counted on */
+    int status = slot_announce(q, worker->slot); /* also who finds nothing is counted on */
     struct lane *lane = status ? NULL : roster_best_lane(worker->log, &choice->task);
     if (!lane)
         return status;
