@@ -1,6 +1,8 @@
 /* Where a log begins and ends, for directories written by hand, also while others change them. */
 #include "chain.h"
 
+#include <sys/wait.h>
+
 #include "log_builder.h"
 
 struct verdict {
@@ -1106,6 +1108,99 @@ TEST(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_mad
     build_end(&b);
 }
 
+/* ---- all at once ---- */
+
+enum { ROUNDS = 300, KEPT = 3 };
+
+/* In a process of its own: small segments of numbered frames, of which the last few are kept. */
+static void write_and_trim(void)
+{
+    struct builder b;
+    uint64_t bases[ROUNDS], number = 0;
+    unsigned oldest = 0;
+    build_begin(&b);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i > 0)
+            build_segment(&b, b.next, b.next, b.next);
+        bases[i] = b.segment.header.base;
+        for (int k = 0; k < 20; k++)
+            build_number(&b, ++number);
+        if (i % KEPT || i < KEPT)
+            continue;
+        build_trim(&b, bases[i - KEPT], b.next);
+        while (oldest < i - KEPT)
+            remove_segment(bases[oldest++]);
+    }
+    build_end(&b);
+}
+
+static pid_t start_writer(void)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    if (setjmp(test_now.end) == 0) {
+        write_and_trim();
+        _exit(0);
+    }
+    _exit(1);
+}
+
+/* One reading from the oldest to the tail as it then is: the last number; 0: nothing was there. No
+ * number may be missed between two, unless it is told. */
+static uint64_t read_beside(int dir, unsigned *told)
+{
+    struct chain chain;
+    struct frame frame;
+    enum chain_end end = CHAIN_CLEAN;
+    uint64_t lsn, before = 0;
+    int status = chain_open(&chain, io_system(), dir);
+    while (status == QUPLOG_OK && chain.count) {
+        status = chain_next(&chain, &frame, &lsn);
+        if (status == QUPLOG_OK && frame.kind == FRAME_OPS) {
+            uint64_t number = get_u64(frame.body.data + 8);
+            CHECK(before == 0 || number == before + 1);
+            before = number;
+        } else if (status == QUPLOG_NOT_FOUND) {
+            before = 0;
+            (*told)++;
+            status = QUPLOG_OK;
+        } else if (status == QUPLOG_EMPTY) {
+            status = chain_judge(&chain, &end);
+            bool again = status == QUPLOG_OK && end == CHAIN_CORRUPT && chain_recheck(&chain);
+            if (status == QUPLOG_OK && !again)
+                break;
+            status = QUPLOG_OK;
+        }
+    }
+    CHECK_EQUAL(status, QUPLOG_OK);
+    CHECK(end != CHAIN_CORRUPT);
+    if (end == CHAIN_CORRUPT)
+        printf("    %s\n", chain.report.message);
+    chain_close(&chain);
+    return before;
+}
+
+TEST(a_reader_beside_a_writer_who_trims_sees_no_damage_and_misses_nothing_untold)
+{
+    uint64_t last = 0;
+    unsigned told = 0, readings = 0;
+    int dir = open(test_directory(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = -1;
+    REQUIRE(dir >= 0);
+    pid_t child = start_writer();
+    REQUIRE(child > 0);
+    while (waitpid(child, &code, WNOHANG) == 0) {
+        uint64_t now = read_beside(dir, &told);
+        CHECK(now >= last);
+        last = now;
+        readings++;
+    }
+    CHECK_EQUAL(code, 0);
+    CHECK_EQUAL(read_beside(dir, &told), ROUNDS * 20);
+    CHECK(readings > 0);
+    close(dir);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -1159,6 +1254,7 @@ int main(int argc, char **argv)
         LISTED(a_directory_that_is_removed_under_a_reader_is_told),
         LISTED(a_call_that_fails_is_told_and_never_taken_for_an_end),
         LISTED(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_made),
+        LISTED(a_reader_beside_a_writer_who_trims_sees_no_damage_and_misses_nothing_untold),
     };
     return RUN(tests, argc, argv);
 }
