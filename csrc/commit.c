@@ -56,7 +56,7 @@ int commit_begin(struct core *q, enum commit_mode mode)
 {
     if (mode == COMMIT_DECIDE)
         return begin_to_decide(q);
-    int status = turn_take(q);
+    int status = mode == COMMIT_AT_ONCE ? turn_try(q) : turn_take(q);
     if (status || !q->io->mutex_trylock(q->io->world, &q->view))
         return status;
     q->viewing = q->loaded && atomic_load(&q->applied) == control_older(&q->control.page->tail);

@@ -19,7 +19,11 @@
 
 #include "core.h"
 
-enum commit_mode { COMMIT_BLIND, COMMIT_DECIDE };
+enum commit_mode {
+    COMMIT_BLIND,
+    COMMIT_AT_ONCE, /* the same, but QUPLOG_LOCKED rather than sleep for the turn */
+    COMMIT_DECIDE,
+};
 enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
 /* A frame to be, and what it will mean to others. */

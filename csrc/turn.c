@@ -11,6 +11,9 @@ enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
  * of them waits so long at most, and the others for him and each other's writes. */
 enum { GATE_US = 1000000 };
 
+/* Deadlines of who does not wait, and of who asks the clock only if he has to wait. */
+enum { AT_ONCE = -1, NOT_KNOWN_YET = 0 };
+
 /* ---- the byte APPEND ---- */
 
 static int try_byte(struct core *q)
@@ -113,7 +116,7 @@ static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct c
         return status;
     status = try_byte(q);
     if (status == -EAGAIN)
-        status = wait_for_byte(q, deadline_us ? deadline_us : deadline(q));
+        status = wait_for_byte(q, deadline_us == NOT_KNOWN_YET ? deadline(q) : deadline_us);
     if (status)
         return control_poisoned(&q->control) ? QUPLOG_FAILED : in_words(status);
     status = begin(q);
@@ -124,11 +127,12 @@ static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct c
     return status;
 }
 
-static int take(struct core *q, int (*usable)(struct core *q))
+static int take(struct core *q, int64_t deadline_us, int (*usable)(struct core *q))
 {
-    int64_t deadline_us = 0; /* not needed yet */
     int status = usable(q);
     if (status == QUPLOG_OK && !gate_try(&q->append)) {
+        if (deadline_us == AT_ONCE)
+            return QUPLOG_LOCKED;
         deadline_us = deadline(q);
         status = in_words(gate_take(&q->append, q->io, deadline_us + GATE_US));
     }
@@ -145,7 +149,12 @@ static int take(struct core *q, int (*usable)(struct core *q))
 
 int turn_take(struct core *q)
 {
-    return take(q, core_usable);
+    return take(q, NOT_KNOWN_YET, core_usable);
+}
+
+int turn_try(struct core *q)
+{
+    return take(q, AT_ONCE, core_usable);
 }
 
 static int writable(struct core *q)
@@ -155,7 +164,7 @@ static int writable(struct core *q)
 
 int turn_take_last(struct core *q)
 {
-    return take(q, writable);
+    return take(q, NOT_KNOWN_YET, writable);
 }
 
 void turn_give(struct core *q)

@@ -304,9 +304,12 @@ class LogStore:
 
     # Putting jobs
 
-    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
-        """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
-        return self._commit(self._batch(puts), len(puts), sync=sync)
+    def put(self, puts: Sequence[Put], *, sync: bool, wait: bool = True) -> range:
+        """Store all jobs or none; their ids, in order. Durable on return if `sync`.
+
+        Not to `wait`: raise LogLocked rather than sleep behind another writer.
+        """
+        return self._commit(self._batch(puts), len(puts), sync=sync, wait=wait)
 
     def put_one(
         self,
@@ -349,12 +352,13 @@ class LogStore:
                 raise _error(status, spec.task)
         return batch
 
-    def _commit(self, batch: Any, count: int, *, sync: bool) -> range:
+    def _commit(self, batch: Any, count: int, *, sync: bool, wait: bool = True) -> range:
         log = self._open_log()
         out = ffi.new("uint64_t[2]")
-        status = lib.quplog_commit(log, batch, sync, out, out + 1)
+        flags = (lib.QUPLOG_SYNC if sync else 0) | (0 if wait else lib.QUPLOG_AT_ONCE)
+        status = lib.quplog_commit(log, batch, flags, out, out + 1)
         while status == lib.QUPLOG_INTERRUPTED and not out[1]:  # nothing was written yet
-            status = lib.quplog_commit(log, batch, sync, out, out + 1)
+            status = lib.quplog_commit(log, batch, flags, out, out + 1)
         if status == lib.QUPLOG_INTERRUPTED:
             status = _wait(lib.quplog_sync_to, log, out[1])
         _check(status)
