@@ -22,7 +22,8 @@ struct job {
     int64_t created_us;
     int64_t started_us;
     int64_t finished_us;
-    uint32_t put_length; /* of the op at put_lsn, unpadded */
+    uint32_t live_length;    /* bytes that copying the job now would write: see table.h */
+    uint32_t payload_length; /* of these, the payload's; 0 once it can't run again */
     uint32_t lane;
     uint32_t heap; /* position in the heap that its state keeps it in */
     uint16_t attempt;

@@ -178,7 +178,7 @@ int op_encode_put(struct buffer *b, const struct op_put *put)
  *           108 result u32  112 errors u32  116 task u8  117 queue u8  118 zero
  *           120 task, queue, fields, errors, result, payload ---- */
 
-enum { COPY_FIXED = 120, COPY_CANCEL_REQUESTED = 1 };
+enum { COPY_FIXED = OP_COPY_SIZE, COPY_CANCEL_REQUESTED = 1 };
 
 static enum op_verdict decode_copy(struct span rest, const unsigned char *p, struct op_copy *copy)
 {
@@ -574,7 +574,7 @@ int op_encode_settings(struct buffer *b, const struct op_settings *s)
 
 /* ---- QUEUE:  8 paused u8  9 name u8  12 max_running u32  16 rate u32  24 rate_us  32 name ---- */
 
-enum { QUEUE_FIXED = 32 };
+enum { QUEUE_FIXED = OP_QUEUE_SIZE };
 
 static enum op_verdict decode_queue(struct span rest, const unsigned char *p, struct op_queue *q)
 {
@@ -605,7 +605,7 @@ int op_encode_queue(struct buffer *b, const struct op_queue *q)
 /* ---- SCHEDULE:  8 flags u8 (1 paused, 2 removed)  9 id u8  12 rule u32  16 next_us  24 last_us
  *                32 id, rule ---- */
 
-enum { SCHEDULE_FIXED = 32, SCHEDULE_PAUSED = 1, SCHEDULE_REMOVED = 2 };
+enum { SCHEDULE_FIXED = OP_SCHEDULE_SIZE, SCHEDULE_PAUSED = 1, SCHEDULE_REMOVED = 2 };
 
 static enum op_verdict decode_schedule(struct span rest, const unsigned char *p,
                                        struct op_schedule *s)

@@ -18,7 +18,13 @@
 
 enum { OP_HEADER = 8, OP_PUT_NAMES = 32, OP_SKIPPABLE = 1 };
 
+/* Bytes of an op before what varies. */
+enum { OP_COPY_SIZE = 120, OP_QUEUE_SIZE = 32, OP_SCHEDULE_SIZE = 32, OP_SETTINGS_MOST = 48 };
+/* An error in a COPY takes this and its text. */
+enum { OP_COPY_ERROR = 16 };
+
 enum { OP_ATTEMPTS_KEPT = 20 }; /* errors of a job that are shown, and that a COPY carries */
+enum { OP_ERROR_KEPT = 16 << 10 }; /* of the text of an error that a COPY carries */
 
 enum { OP_ID_BITS = 62 }; /* ids stay below 2^62: no sum with a count of jobs overflows */
 

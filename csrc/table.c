@@ -47,6 +47,12 @@ struct queue_state *table_find_queue(const struct table *table, struct span name
     return NULL;
 }
 
+const struct worker_slot *table_slot(const struct table *table, uint16_t slot)
+{
+    const struct worker_slot *found = slot < table->slot_count ? &table->slots[slot] : NULL;
+    return found && found->put_lsn ? found : NULL;
+}
+
 int64_t table_next_due(const struct table *table)
 {
     int64_t next = table->due.count ? (int64_t)heap_top(&table->due)->key : 0;
@@ -77,7 +83,9 @@ void table_free(struct table *table)
     free(table->queues);
     free(table->runs);
     free(table->schedules);
-    free(table->generations);
+    for (size_t i = 0; i < table->slot_count; i++)
+        free(table->slots[i].tasks);
+    free(table->slots);
     memset(table, 0, sizeof *table);
 }
 
@@ -89,6 +97,7 @@ size_t table_bytes(const struct table *table)
                    table->names.room * sizeof *table->names.spans +
                    table->run_room * sizeof *table->runs +
                    table->lane_room * sizeof *table->lanes +
+                   table->slot_count * sizeof *table->slots +
                    table->queue_room * sizeof *table->queues +
                    table->schedule_room * sizeof *table->schedules;
     for (size_t i = 0; i < table->lane_count; i++)
@@ -203,13 +212,37 @@ static bool reserve_sweep(struct table *table, const struct needs *needs)
 static bool reserve_slot(struct table *table, uint16_t slot)
 {
     size_t room = table->slot_count;
-    if (!make_room(&table->generations, &room, (size_t)slot + 1, sizeof *table->generations))
+    if (!make_room(&table->slots, &room, (size_t)slot + 1, sizeof *table->slots))
         return false;
     if (room > table->slot_count)
-        memset(table->generations + table->slot_count, 0,
-               (room - table->slot_count) * sizeof *table->generations);
+        memset(table->slots + table->slot_count, 0,
+               (room - table->slot_count) * sizeof *table->slots);
     table->slot_count = room;
     return true;
+}
+
+/* The name at `at` of a list of names, each with its length before it; moves on. False: the end. */
+static bool next_name(struct span list, size_t *at, struct span *name)
+{
+    if (*at >= list.length || list.length - *at - 1 < list.data[*at])
+        return false;
+    *name = (struct span){list.data + *at + 1, list.data[*at]};
+    *at += 1U + name->length;
+    return true;
+}
+
+/* The slot, and numbers for the names of what its worker can run. */
+static bool reserve_worker(struct table *table, const struct op_worker *w)
+{
+    size_t at = 0, count = 0;
+    struct span name;
+    if (!reserve_slot(table, w->slot))
+        return false;
+    for (; next_name(w->tasks, &at, &name); count++)
+        if (names_add(&table->names, name) == NAMES_NONE)
+            return false;
+    struct worker_slot *slot = &table->slots[w->slot];
+    return make_room(&slot->tasks, &slot->task_room, count, sizeof *slot->tasks);
 }
 
 static bool reserve_op(struct table *table, const struct op *op, struct needs *needs)
@@ -228,7 +261,7 @@ static bool reserve_op(struct table *table, const struct op *op, struct needs *n
         return reserve_slot(table, op->as.claim.slot);
     case QUPLOG_OP_WORKER:
         needs->sweeps = true;
-        return reserve_slot(table, op->as.worker.slot);
+        return reserve_worker(table, &op->as.worker);
     case QUPLOG_OP_DUE:
         needs->due += op->as.due.most < UINT32_MAX ? op->as.due.most : UINT32_MAX;
         needs->sweeps = true;
@@ -328,6 +361,41 @@ static uint64_t ready_key(const struct job *job)
     return rank << 56 | (job->when & (UINT64_MAX >> 8));
 }
 
+/* ---- applying: what copying everything would write ---- */
+
+static void set_live(struct table *table, struct job *job, size_t length)
+{
+    table->live_bytes += align8(length) - align8(job->live_length);
+    job->live_length = (uint32_t)length;
+}
+
+/* A COPY of the job now carries an error, or a result, of `length` more bytes. */
+static void add_live(struct table *table, struct job *job, size_t length)
+{
+    set_live(table, job, job->live_length + length);
+}
+
+/* A COPY carries the last OP_ATTEMPTS_KEPT errors, of each OP_ERROR_KEPT bytes. When there are more
+ * (each used an attempt), one goes for each that comes: about as long, we suppose. */
+static void add_error(struct table *table, struct job *job, size_t length)
+{
+    if (job->attempt <= OP_ATTEMPTS_KEPT)
+        add_live(table, job,
+                 OP_COPY_ERROR + align8(length < OP_ERROR_KEPT ? length : OP_ERROR_KEPT));
+}
+
+static size_t schedule_live(const struct table_schedule *s)
+{
+    return align8(OP_SCHEDULE_SIZE + s->id_length + (size_t)s->rule_length);
+}
+
+static size_t queue_live(const struct table *table, const struct queue_state *queue)
+{
+    return align8(OP_QUEUE_SIZE + table->names.spans[queue->name].length);
+}
+
+/* ---- applying: moving a job ---- */
+
 /* Take the job out of its state; it must enter another before anybody looks. */
 static void leave(struct table *table, struct job *job)
 {
@@ -372,6 +440,10 @@ static void finish(struct change *c, uint64_t id, struct job *job, uint8_t state
 {
     leave(c->table, job);
     job->finished_us = c->time_us;
+    if (state != QUPLOG_JOB_FAILED) { /* it can't be retried: its payload is not copied any more */
+        set_live(c->table, job, job->live_length - job->payload_length);
+        job->payload_length = 0;
+    }
     enter(c->table, id, job, state, c->lsn);
     if (c->finished)
         c->finished(c->context, id);
@@ -380,6 +452,7 @@ static void finish(struct change *c, uint64_t id, struct job *job, uint8_t state
 static void forget(struct table *table, uint64_t id, struct job *job)
 {
     leave(table, job);
+    set_live(table, job, 0);
     jobs_remove(&table->jobs, id);
 }
 
@@ -403,7 +476,10 @@ static void apply_put(struct change *c, const struct op *op)
         return; /* no writer gives an id twice; keep what stands */
     struct job *job = jobs_add(&table->jobs, id);
     job->put_lsn = c->lsn;
-    job->put_length = op->length;
+    job->payload_length = (uint32_t)put->job.payload.length;
+    set_live(table, job,
+             OP_COPY_SIZE + put->job.task.length + put->job.queue.length +
+                 put->job.fields.length + put->job.payload.length);
     job->created_us = c->time_us;
     job->retries = put->job.retries;
     job->priority = put->job.priority;
@@ -439,8 +515,12 @@ static void apply_finish(struct change *c, const struct op *op)
     struct job *job = running_job(c->table, f->id, f->token);
     if (!job)
         return;
-    if (f->state == QUPLOG_JOB_FAILED)
+    if (f->state == QUPLOG_JOB_FAILED) {
         job->error_lsn = c->lsn;
+        add_error(c->table, job, f->data.length);
+    } else {
+        add_live(c->table, job, f->data.length);
+    }
     finish(c, f->id, job, f->state);
 }
 
@@ -450,10 +530,12 @@ static void apply_retry(struct change *c, const struct op *op)
     struct job *job = running_job(c->table, r->id, r->token);
     if (!job)
         return;
-    if (r->state == QUPLOG_SCHEDULED)
+    if (r->state == QUPLOG_SCHEDULED) {
         job->attempt--; /* snoozed: the run does not count */
-    else
+    } else {
         job->error_lsn = c->lsn;
+        add_error(c->table, job, r->data.length);
+    }
     leave(c->table, job);
     enter(c->table, r->id, job, r->state, (uint64_t)r->due_us);
 }
@@ -497,6 +579,7 @@ static void apply_open(struct change *c, const struct op *op)
 {
     struct table *table = c->table;
     table->epoch = op->as.open.epoch;
+    table->opened = true;
     memcpy(table->boot_id, op->as.open.boot_id, sizeof table->boot_id);
     /* Ids that were given out unsynced may be lost: never give them again. */
     if (op->as.open.lost)
@@ -517,8 +600,18 @@ static void apply_worker(struct change *c, const struct op *op)
         if (run && run->id && run->slot == w->slot && run->generation < w->generation)
             release(c, run->id, jobs_get(&table->jobs, run->id), true);
     }
-    if (table->generations[w->slot] < w->generation)
-        table->generations[w->slot] = w->generation;
+    struct worker_slot *slot = &table->slots[w->slot];
+    if (w->generation < slot->generation)
+        return; /* of a worker that the slot's present one has followed */
+    size_t live = align8(op->length), at = 0;
+    struct span name;
+    table->live_bytes += live - slot->live_length;
+    slot->live_length = (uint32_t)live;
+    slot->generation = w->generation;
+    slot->put_lsn = c->lsn;
+    slot->task_count = 0;
+    while (next_name(w->tasks, &at, &name))
+        slot->tasks[slot->task_count++] = names_find(&table->names, name);
 }
 
 /* A COPY says all that is known of a job: it replaces what stands, and adds nothing to it. */
@@ -531,8 +624,10 @@ static void apply_copy(struct change *c, const struct op *op)
         leave(table, job);
     else
         job = jobs_add(&table->jobs, copy->id);
+    set_live(table, job, op->length);
     *job = (struct job){.put_lsn = c->lsn,
-                        .put_length = op->length,
+                        .live_length = op->length,
+                        .payload_length = (uint32_t)copy->job.payload.length,
                         .error_lsn = copy->errors.length ? c->lsn : 0,
                         .created_us = copy->created_us,
                         .started_us = copy->started_us,
@@ -584,6 +679,13 @@ static void apply_settings(struct change *c, const struct op *op)
 {
     const struct op_settings *s = &op->as.settings;
     struct op_settings *kept = &c->table->settings;
+    /* One that says all that is known takes the place of those before it. */
+    if (!c->table->settings_lsn)
+        c->table->live_bytes += OP_SETTINGS_MOST;
+    if (!c->table->settings_lsn || (s->has_segment_size >= kept->has_segment_size &&
+                                    s->has_keep_succeeded >= kept->has_keep_succeeded &&
+                                    s->has_keep_failed >= kept->has_keep_failed))
+        c->table->settings_lsn = c->lsn;
     if (s->has_segment_size) {
         kept->has_segment_size = true;
         kept->segment_size = s->segment_size;
@@ -605,11 +707,14 @@ static void apply_queue(struct change *c, const struct op *op)
     queue->max_running = op->as.queue.max_running;
     queue->rate = op->as.queue.rate;
     queue->rate_us = op->as.queue.rate_us;
+    if (!queue->put_lsn)
+        c->table->live_bytes += queue_live(c->table, queue);
     queue->put_lsn = c->lsn;
 }
 
 static void remove_schedule(struct table *table, struct table_schedule *schedule)
 {
+    table->live_bytes -= schedule_live(schedule);
     *schedule = table->schedules[--table->schedule_count];
 }
 
@@ -627,6 +732,7 @@ static void apply_schedule(struct change *c, const struct op *op)
         kept = &table->schedules[table->schedule_count++];
         *kept = (struct table_schedule){.id_length = (uint8_t)s->id.length};
         memcpy(kept->id, s->id.data, s->id.length);
+        table->live_bytes += schedule_live(kept);
     }
     kept->version = c->lsn;
     kept->asked_us = 0;
@@ -634,8 +740,10 @@ static void apply_schedule(struct change *c, const struct op *op)
     kept->last_us = s->last_us;
     kept->paused = s->paused;
     if (s->rule.length) {
+        table->live_bytes -= schedule_live(kept);
         kept->rule_lsn = c->lsn;
         kept->rule_length = (uint32_t)s->rule.length;
+        table->live_bytes += schedule_live(kept);
     }
 }
 
@@ -673,22 +781,40 @@ static void apply_op(struct change *c, const struct op *op)
     }
 }
 
+/* Drop what stands below `lsn`: it was copied forward or is gone, but what said so may have been in
+ * a segment that is missing. */
+static void drop_stale(struct table *table, uint64_t lsn)
+{
+    uint64_t id = 0;
+    struct job *job;
+    while ((job = jobs_next(&table->jobs, id, false, &id)))
+        if (job->put_lsn < lsn)
+            forget(table, id, job);
+    for (size_t i = table->schedule_count; i > 0; i--)
+        if (table->schedules[i - 1].version < lsn)
+            remove_schedule(table, &table->schedules[i - 1]);
+    for (size_t i = 0; i < table->queue_count; i++) {
+        struct queue_state *queue = &table->queues[i];
+        if (!queue->put_lsn || queue->put_lsn >= lsn)
+            continue;
+        table->live_bytes -= queue_live(table, queue);
+        *queue = (struct queue_state){.name = queue->name};
+    }
+}
+
+/* Whoever wrote it had copied forward all that stood below first_lsn, so a table that has applied
+ * everything holds nothing there. Only a replay that began below first_lsn, in segments whose
+ * removal was undone by a power cut, may hold what ended in a segment that is missing: it looks at
+ * every job. A live table must not: that takes 20 ms for a million jobs, under the append lock. */
 static void apply_trim(struct table *table, const struct frame *frame)
 {
     struct frame_trim trim;
-    uint64_t id = 0;
     if (!frame_trim_decode(frame->body, &trim))
         return;
-    struct job *job;
-    while ((job = jobs_next(&table->jobs, id, false, &id)))
-        if (job->put_lsn < trim.first_lsn)
-            forget(table, id, job);
-    for (size_t i = table->schedule_count; i > 0; i--)
-        if (table->schedules[i - 1].version < trim.first_lsn)
-            remove_schedule(table, &table->schedules[i - 1]);
-    for (size_t i = 0; i < table->queue_count; i++)
-        if (table->queues[i].put_lsn < trim.first_lsn)
-            table->queues[i] = (struct queue_state){.name = table->queues[i].name};
+    if (!table->live && table->start_lsn < trim.first_lsn) {
+        drop_stale(table, trim.first_lsn);
+        table->start_lsn = trim.first_lsn; /* as if it had begun there */
+    }
     table->first_lsn = trim.first_lsn;
     if (table->next_id < trim.next_id)
         table->next_id = trim.next_id;
@@ -708,6 +834,8 @@ void table_apply(struct table *table, const struct frame *frame, uint64_t lsn,
     struct op_job names = {0};
     size_t position = 0;
     table->now_us = frame->time_us;
+    if (table->start_lsn == 0)
+        table->start_lsn = lsn;
     if (frame->kind == FRAME_TRIM)
         apply_trim(table, frame);
     if (frame->kind != FRAME_OPS)

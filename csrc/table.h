@@ -11,6 +11,10 @@
  * DUE op says which have come due. Finished jobs stand in two heaps by the LSN that finished them,
  * for FORGET.
  *
+ * Everything in the table stands in the log at its put_lsn, in an op that says all of it; compaction
+ * moves that forward by copying. `live_bytes` is what copying all of it now would write: the ops,
+ * not the frames around them.
+ *
  * Not synchronised: the owner holds the table mutex while it reads or applies.
  */
 #ifndef QUPLOG_TABLE_H
@@ -38,6 +42,15 @@ struct queue_state {
     uint32_t rate;
     int64_t rate_us;
     uint64_t put_lsn; /* the QUEUE op; 0: never changed */
+};
+
+/* A worker slot, as its last WORKER op says; put_lsn 0: never taken. */
+struct worker_slot {
+    uint64_t put_lsn;
+    uint32_t live_length;
+    uint32_t generation;
+    uint32_t *tasks; /* names that its worker can run */
+    size_t task_count, task_room;
 };
 
 /* A running job. */
@@ -76,12 +89,17 @@ struct table {
     struct heap failed;
     struct table_schedule *schedules;
     size_t schedule_count, schedule_room;
-    uint32_t *generations; /* of each worker slot */
+    struct worker_slot *slots;
     size_t slot_count;
     uint64_t next_id;
     uint64_t epoch;
     unsigned char boot_id[16]; /* of the last OPEN */
+    bool opened;               /* an OPEN was among what was applied */
+    bool live;                 /* the replay is over: nothing in it is stale (apply_trim) */
+    uint64_t start_lsn;        /* of the first frame that was applied; 0: none yet */
     uint64_t first_lsn;
+    uint64_t live_bytes;
+    uint64_t settings_lsn;     /* the oldest SETTINGS op that still counts; 0: none */
     int64_t now_us; /* the time of the last frame */
     struct op_settings settings;
     uint32_t last_lane; /* where the last PUT went: the next goes there, nearly always */
@@ -107,6 +125,8 @@ struct span table_task(const struct table *table, const struct job *job);
 struct span table_queue(const struct table *table, const struct job *job);
 struct table_schedule *table_find_schedule(const struct table *table, struct span id);
 struct queue_state *table_find_queue(const struct table *table, struct span name);
+/* The slot as its last WORKER op left it; NULL: it was never taken. */
+const struct worker_slot *table_slot(const struct table *table, uint16_t slot);
 /* When the next job comes due, or the next schedule that is not paused; 0: nothing will. */
 int64_t table_next_due(const struct table *table);
 

@@ -76,8 +76,9 @@ static int announce(quplog *log)
     struct buffer tasks = {0}, ops = {0};
     if (log->roster.announced)
         return QUPLOG_OK;
+    const struct worker_slot *slot = table_slot(&q->table, COMMIT_SLOT);
     if (q->generation == 0)
-        q->generation = (q->table.slot_count ? q->table.generations[COMMIT_SLOT] : 0) + 1;
+        q->generation = (slot ? slot->generation : 0) + 1;
     q->io->host_name(q->io->world, host, sizeof host);
     int status = roster_encode_tasks(&log->roster, &tasks);
     struct op_worker worker = {.host = {(const unsigned char *)host, strlen(host)},

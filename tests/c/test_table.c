@@ -516,9 +516,9 @@ TEST(only_a_newer_generation_of_the_slot_releases_and_counts_a_crash)
     CHECK_EQUAL(job(mine)->attempt, 0);
     CHECK_EQUAL(state(other_slot), QUPLOG_RUNNING);
     CHECK_EQUAL(state(newer), QUPLOG_RUNNING);
-    CHECK_EQUAL(w.table.generations[4], 8);
+    CHECK_EQUAL(table_slot(&w.table, 4)->generation, 8);
     worker(4, 3); /* an old frame does not turn the slot back */
-    CHECK_EQUAL(w.table.generations[4], 8);
+    CHECK_EQUAL(table_slot(&w.table, 4)->generation, 8);
     end();
 }
 
