@@ -72,6 +72,9 @@ static int append_and_apply(struct core *q, struct frame *frame, uint32_t body_c
     q->io->mutex_unlock(q->io->world, &q->view);
     if (lsn)
         *lsn = at;
+    /* A segment has been filled: there may be something to compact. */
+    if (at == q->log.head.header.base + SEGMENT_HEADER)
+        control_bump(q->io, &q->control.attention, CONTROL_ALL);
     return QUPLOG_OK;
 }
 
@@ -102,6 +105,16 @@ int commit_witness(struct core *q, bool closing)
     struct frame frame = {
         .kind = FRAME_SYNCED, .time_us = commit_now(q), .body = {flags, sizeof flags}};
     return append_and_apply(q, &frame, crc32c(0, flags, sizeof flags), NULL);
+}
+
+int commit_trim(struct core *q, uint64_t first_lsn)
+{
+    unsigned char body[FRAME_TRIM_BODY];
+    struct frame_trim trim = {first_lsn, q->table.next_id, q->table.epoch};
+    frame_trim_encode(body, &trim);
+    struct frame frame = {
+        .kind = FRAME_TRIM, .time_us = commit_now(q), .body = {body, sizeof body}};
+    return append_and_apply(q, &frame, crc32c(0, body, sizeof body), NULL);
 }
 
 int commit_sync(struct core *q, uint64_t lsn)

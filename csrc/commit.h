@@ -21,6 +21,17 @@
 #include "sync.h"
 #include "table.h"
 
+/* How far compaction has come (compact.c). A lap copies what still counts of every segment that is
+ * older than `lap_end`. */
+struct compaction {
+    uint64_t lap_end;   /* 0: no lap is under way */
+    uint64_t rest_until; /* no lap begins before the tail has come here */
+    uint64_t base;      /* of the segment that is being copied */
+    uint64_t at;        /* of its next frame to look at */
+    uint64_t salt;
+    int64_t not_before_us; /* on the monotonic clock: something failed, and is not tried again yet */
+};
+
 /* An open log of this process. */
 struct core {
     const struct io *io;
@@ -37,6 +48,8 @@ struct core {
     struct table table;
     struct io_mutex append;
     struct io_mutex view;
+    struct io_mutex compacting; /* guards `compaction` */
+    struct compaction compaction;
     int64_t flush_interval_us;
     uint32_t generation; /* of this process's worker slot; 0: not taken yet */
     _Atomic uint32_t abandoned; /* this is a forked child's copy */
@@ -83,6 +96,8 @@ int commit_frame(struct core *q, uint32_t op_count, struct span body, uint32_t b
 int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
 /* A SYNCED frame: the witness of what is durable now. */
 int commit_witness(struct core *q, bool closing);
+/* A TRIM frame: all below `first_lsn` has been copied forward, and that is durable. */
+int commit_trim(struct core *q, uint64_t first_lsn);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(struct core *q, uint64_t lsn);
 /* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. `append` is held. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "compact.h"
+
 enum { SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
 enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US };
 
@@ -216,6 +218,8 @@ int quplog_keep(quplog *log)
         int status = tolerate(q, keep_due(q), &next);
         if (status == QUPLOG_OK)
             status = tolerate(q, keep_forget(q, &next), &next);
+        if (status == QUPLOG_OK)
+            status = compact_step(q, &next);
         if (status)
             return status;
         atomic_store(&q->helper_until, next == KEEP_NEVER ? INT64_MAX : next);

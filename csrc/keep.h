@@ -2,8 +2,8 @@
  *
  * Each duty is a step that does what is due now and returns when it is next due; the threads only
  * loop over steps and sleep in between. An idle log sleeps without end. The helper (a thread of the
- * caller's in quplog_keep()) has due times, schedules and retention; the flusher (a thread of ours)
- * makes unsynced frames durable and then leaves a witness.
+ * caller's in quplog_keep()) has due times, schedules, retention and compaction (compact.h); the
+ * flusher (a thread of ours) makes unsynced frames durable and then leaves a witness.
  */
 #ifndef QUPLOG_KEEP_H
 #define QUPLOG_KEEP_H

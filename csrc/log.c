@@ -111,6 +111,84 @@ void log_measure(struct log *log, uint64_t *segments, uint64_t *bytes)
     io->mutex_unlock(io->world, &log->files);
 }
 
+bool log_oldest(struct log *log, uint64_t *base, uint64_t *end, uint64_t *next_base)
+{
+    const struct io *io = log->io;
+    io->mutex_lock(io->world, &log->files);
+    bool found = log->count > 1;
+    if (found) {
+        *base = log->segments[0].base;
+        *next_base = log->segments[1].base;
+        *end = *base + log->segments[0].size;
+        *end = *end < *next_base ? *end : *next_base; /* behind a rotation there may be zeros */
+    }
+    io->mutex_unlock(io->world, &log->files);
+    return found;
+}
+
+/* Let others get on for a moment: what is waited for ends by itself. */
+static void pause_briefly(const struct io *io)
+{
+    uint32_t never = 0;
+    io->futex_wait(io->world, &never, 0, io->monotonic_us(io->world) + 1000, IO_FUTEX_MONOTONIC);
+}
+
+/* With `files` held: take the oldest segment off the list. */
+static void drop_oldest(struct log *log)
+{
+    if (log->segments[0].fd >= 0) {
+        log->io->close(log->io->world, log->segments[0].fd);
+        log->open_files--;
+    }
+    log->count--;
+    memmove(log->segments, log->segments + 1, log->count * sizeof *log->segments);
+}
+
+/* Remove the file of the oldest segment if it ends below `lsn`. It is used meanwhile, so that
+ * log_close() waits: the next owner must not find files that are about to go. */
+static int remove_oldest(struct log *log, uint64_t lsn, uint64_t *base, bool *more)
+{
+    const struct io *io = log->io;
+    char name[SEGMENT_NAME];
+    io->mutex_lock(io->world, &log->files);
+    *more = log->count > 1 && log->segments[1].base <= lsn;
+    if (*more) {
+        *base = log->segments[0].base;
+        log->segments[0].users++;
+    }
+    io->mutex_unlock(io->world, &log->files);
+    if (!*more)
+        return 0;
+    segment_name(*base, name);
+    int status = io->unlink(io->world, log->dir, name);
+    return status == -ENOENT ? 0 : status; /* somebody else was faster */
+}
+
+int log_trim(struct log *log, uint64_t lsn)
+{
+    const struct io *io = log->io;
+    for (;;) {
+        uint64_t base;
+        bool more;
+        int status = remove_oldest(log, lsn, &base, &more);
+        if (!more)
+            return 0;
+        for (bool busy = status == 0; busy;) {
+            io->mutex_lock(io->world, &log->files);
+            busy = log->segments[0].users > 1; /* somebody but us */
+            if (!busy)
+                drop_oldest(log);
+            io->mutex_unlock(io->world, &log->files);
+            if (busy)
+                pause_briefly(io);
+        }
+        if (status) {
+            give_back(log, base);
+            return status;
+        }
+    }
+}
+
 /* ---- durability ---- */
 
 /* Sync one file, unless it was deleted under us: then what is acknowledged goes nowhere. */
@@ -250,6 +328,9 @@ int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t
         log->dirty_end = log->next + length;
         return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
     }
+    struct frame_trim trim;
+    if (frame->kind == FRAME_TRIM && frame_trim_decode(frame->body, &trim))
+        log->first_lsn = trim.first_lsn;
     *lsn = log->next;
     log->next += length;
     atomic_store_explicit(&log->control->tail, log->next, memory_order_release);
@@ -378,13 +459,16 @@ static bool any_superseded(const struct chain *chain)
     return false;
 }
 
-/* The segments up to X are the log from now on. */
-static int adopt(struct log *log, const struct chain *chain)
+/* The segments up to X are the log from now on. Behind X there are zeros, or what is torn. */
+static int adopt(struct log *log, const struct chain *chain, bool torn)
 {
     int status = QUPLOG_OK;
-    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++)
-        if (!chain->files[i].superseded)
-            status = add_segment(log, chain->files[i].base, chain->files[i].end, -1);
+    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++) {
+        const struct chain_file *file = &chain->files[i];
+        uint64_t size = torn && i == chain->current ? chain->lsn - file->base : file->end;
+        if (!file->superseded)
+            status = add_segment(log, file->base, size, -1);
+    }
     return status;
 }
 
@@ -472,9 +556,11 @@ int log_open(struct log *log, const struct io *io, struct control *control, int 
     } else if (status == QUPLOG_OK) {
         status = replay(&chain, opening, &end);
         if (status == QUPLOG_OK)
-            status = adopt(log, &chain);
+            status = adopt(log, &chain, end == CHAIN_TORN);
         if (status == QUPLOG_OK) {
-            memcpy(log->log_id, chain.files[chain.current].header.log_id, 16);
+            const struct segment_header *last = &chain.files[chain.current].header;
+            memcpy(log->log_id, last->log_id, sizeof log->log_id);
+            memcpy(opening->boot_id, last->boot_id, sizeof opening->boot_id);
             log->first_lsn = chain.first_lsn;
             opening->closing = chain.closing;
             atomic_store(&control->tail, chain.lsn);
@@ -502,11 +588,8 @@ void log_close(struct log *log)
                 io->close(io->world, log->segments[i].fd);
         log->count = busy ? log->count : 0;
         io->mutex_unlock(io->world, &log->files);
-        if (busy) { /* a read or a sync is under way: it ends by itself */
-            uint32_t never = 0;
-            io->futex_wait(io->world, &never, 0, io->monotonic_us(io->world) + 1000,
-                           IO_FUTEX_MONOTONIC);
-        }
+        if (busy) /* a read or a sync is under way */
+            pause_briefly(io);
     }
 }
 

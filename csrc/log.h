@@ -61,6 +61,7 @@ struct log_opening {
     /* out */
     bool closing; /* the last owner closed it cleanly */
     bool torn;
+    unsigned char boot_id[16]; /* of the system when the last segment that counts was created */
 };
 
 /* Open the log in directory `dir` and bring it to a state that can be appended to. Fills in
@@ -82,5 +83,11 @@ int log_read(struct log *log, uint64_t lsn, void *out, size_t length);
 int log_flush(void *log, uint64_t from, uint64_t to);
 /* How many segment files there are, and their bytes. */
 void log_measure(struct log *log, uint64_t *segments, uint64_t *bytes);
+/* The oldest segment's base, where its frames end, and where the next one begins; false if it is
+ * the head, which never goes. */
+bool log_oldest(struct log *log, uint64_t *base, uint64_t *end, uint64_t *next_base);
+/* Remove the segments below `lsn`, oldest first, as soon as nobody reads them. A TRIM with this
+ * first_lsn, and all below it, must be durable. 0 or -errno: the rest is still there. */
+int log_trim(struct log *log, uint64_t lsn);
 
 #endif

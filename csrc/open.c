@@ -148,7 +148,9 @@ static enum quplog_ending judge_ending(const struct core *q, const struct log_op
 {
     if (q->table.epoch == 0) /* its maker may have been killed before it had said so */
         return QUPLOG_NEW;
-    if (memcmp(q->table.boot_id, q->log.boot_id, sizeof q->table.boot_id) != 0)
+    /* An OPEN that was trimmed says nothing; the segments that came after it were of its boot. */
+    const unsigned char *boot_id = q->table.opened ? q->table.boot_id : opening->boot_id;
+    if (memcmp(boot_id, q->log.boot_id, sizeof q->log.boot_id) != 0)
         return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_REBOOT;
     return opening->closing && !opening->torn ? QUPLOG_CLEAN : QUPLOG_KILL;
 }
@@ -229,6 +231,7 @@ static int recover(struct core *q, const quplog_options *options, bool poisoned,
     q->sync.flush = log_flush;
     if (status)
         return status;
+    q->table.live = true;
     use_defaults(q);
     enum quplog_ending ending = judge_ending(q, &opening);
     report->ending = ending;
@@ -259,6 +262,7 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     table_init(&q->table);
     io->mutex_init(io->world, &q->append);
     io->mutex_init(io->world, &q->view);
+    io->mutex_init(io->world, &q->compacting);
     return q;
 }
 
@@ -271,6 +275,7 @@ static void free_core(struct core *q)
         q->io->mutex_destroy(q->io->world, &q->sync.mutex);
     q->io->mutex_destroy(q->io->world, &q->append);
     q->io->mutex_destroy(q->io->world, &q->view);
+    q->io->mutex_destroy(q->io->world, &q->compacting);
     free(q);
 }
 

@@ -297,6 +297,10 @@ int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
  * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(). */
 int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn);
 
+/* Copy forward what still counts of all segments that are full, and remove them: what a pool's
+ * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done. */
+int quplog_compact(quplog *log);
+
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
 int quplog_sync(quplog *log);
 int quplog_sync_to(quplog *log, uint64_t lsn);

@@ -94,6 +94,18 @@ static enum segment_verdict decode_copy(const unsigned char *block, struct segme
     return SEGMENT_VALID;
 }
 
+enum segment_verdict segment_parse_header(const unsigned char *block, size_t available,
+                                          struct segment_header *out)
+{
+    enum segment_verdict verdict = SEGMENT_BROKEN;
+    memset(out, 0, sizeof *out);
+    if (available >= COPY_SIZE)
+        verdict = decode_copy(block, out);
+    if (verdict == SEGMENT_BROKEN && available >= COPY_AT + COPY_SIZE)
+        verdict = decode_copy(block + COPY_AT, out);
+    return verdict;
+}
+
 int segment_read_header(const struct io *io, int fd, struct segment_header *out,
                         enum segment_verdict *verdict)
 {
@@ -101,12 +113,7 @@ int segment_read_header(const struct io *io, int fd, struct segment_header *out,
     ssize_t n = io_read_full(io, fd, block, sizeof block, 0);
     if (n < 0)
         return (int)n;
-    memset(out, 0, sizeof *out);
-    *verdict = SEGMENT_BROKEN;
-    if (n >= COPY_SIZE)
-        *verdict = decode_copy(block, out);
-    if (*verdict == SEGMENT_BROKEN && n >= COPY_AT + COPY_SIZE)
-        *verdict = decode_copy(block + COPY_AT, out);
+    *verdict = segment_parse_header(block, (size_t)n, out);
     return QUPLOG_OK;
 }
 

@@ -52,6 +52,9 @@ bool segment_is_temporary(const char *name);
  * under the segment's name, except that of the directory's sync: the empty segment stays. */
 int segment_create(const struct io *io, int dir, const struct segment_header *header,
                    uint64_t limit, bool durable, struct segment *out);
+/* Judge the header in a segment's first bytes; what there is of it. */
+enum segment_verdict segment_parse_header(const unsigned char *block, size_t available,
+                                          struct segment_header *out);
 /* Read and judge the header of an open file. 0 or -errno; *verdict says what was found. */
 int segment_read_header(const struct io *io, int fd, struct segment_header *out,
                         enum segment_verdict *verdict);

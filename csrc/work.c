@@ -281,7 +281,8 @@ static int release(quplog_worker *worker)
 static int load_payload(quplog_worker *worker, uint64_t put_lsn)
 {
     struct op op;
-    int status = fetch_op(worker->log->core, put_lsn, &worker->payload, &op);
+    uint64_t id = worker->claim.id;
+    int status = fetch_put(worker->log->core, id, put_lsn, &worker->payload, &op);
     if (status == QUPLOG_NO_MEMORY) {
         (void)release(worker);
         worker->has = false;
