@@ -104,25 +104,68 @@ static uint64_t end_before(const struct chain_file *file)
     return file->valid ? file->header.prev_end : file->base;
 }
 
-/* From the newest valid file back; mark what a recovery has superseded. Returns the oldest. */
-static size_t link_files(struct chain *chain)
+/* Whether a TRIM in this file says that all below `lsn` is gone. */
+static int find_trim(struct chain *chain, const struct chain_file *file, uint64_t lsn, bool *found)
 {
-    size_t newest = chain->count;
-    while (newest > 0 && !chain->files[newest - 1].valid)
-        newest--;
-    if (newest == 0)
-        return 0;
-    size_t at = newest - 1;
+    struct segment_cursor cursor = {0};
+    struct frame_trim trim;
+    uint64_t offset = SEGMENT_HEADER;
+    int fd = open_file(chain, file);
+    if (fd < 0)
+        return fd;
+    segment_cursor_open(&cursor, chain->io, fd, &file->header, file->end);
+    int status = QUPLOG_OK;
+    while (status == QUPLOG_OK && !*found) {
+        struct frame frame = {0};
+        enum frame_verdict verdict;
+        status = segment_frame(&cursor, offset, &frame, &verdict);
+        if (status || verdict != FRAME_VALID)
+            break;
+        offset += frame.length;
+        *found = frame.kind == FRAME_TRIM && frame_trim_decode(frame.body, &trim) &&
+                 trim.first_lsn >= lsn;
+    }
+    segment_cursor_close(&cursor);
+    chain->io->close(chain->io->world, fd);
+    return status;
+}
+
+/* The bytes before file `at` are missing. That is no damage if the log begins there: of segments
+ * that were removed, a power cut may have brought back any, and left out others. */
+static int begins_at(struct chain *chain, size_t at, bool *begins)
+{
+    uint64_t base = chain->files[at].base;
+    int status = QUPLOG_OK;
+    for (size_t i = at; i < chain->count; i++)
+        *begins = *begins || (chain->files[i].valid && chain->files[i].header.first_lsn >= base);
+    for (size_t i = at; status == QUPLOG_OK && !*begins && i < chain->count; i++)
+        if (chain->files[i].valid)
+            status = find_trim(chain, &chain->files[i], base, begins);
+    return status;
+}
+
+/* From the newest valid file back to the oldest; mark what a recovery has superseded. */
+static int link_files(struct chain *chain)
+{
+    size_t at = chain->count;
+    while (at > 0 && !chain->files[at - 1].valid)
+        at--;
+    if (at > 0)
+        at--;
     for (;;) {
         uint64_t prev_end = end_before(&chain->files[at]);
-        if (prev_end == 0)
-            return at;
-        ptrdiff_t holder = holder_of(chain, at, prev_end);
-        for (size_t i = (size_t)(holder + 1); i < at; i++)
+        ptrdiff_t holder = prev_end ? holder_of(chain, at, prev_end) : -1;
+        for (size_t i = (size_t)(holder + 1); prev_end && i < at; i++)
             chain->files[i].superseded = true;
+        chain->start = chain->current = at;
         if (holder < 0)
-            return at;
+            return QUPLOG_OK;
         struct chain_file *previous = &chain->files[holder];
+        bool begins = false;
+        int status = previous->size < prev_end - previous->base ? begins_at(chain, at, &begins)
+                                                                : QUPLOG_OK;
+        if (status || begins)
+            return status;
         if (previous->end > prev_end - previous->base)
             previous->end = prev_end - previous->base;
         at = (size_t)holder;
@@ -162,22 +205,30 @@ static int read_claims(struct chain *chain)
     return QUPLOG_OK;
 }
 
+static int list_files(struct chain *chain, struct listing *listing)
+{
+    chain->count = 0;
+    int status = chain->io->list(chain->io->world, chain->dir, add_file, listing);
+    if (status == QUPLOG_OK && chain->count)
+        qsort(chain->files, chain->count, sizeof *chain->files, by_base);
+    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++)
+        status = read_header(chain, &chain->files[i]);
+    return status;
+}
+
 int chain_open(struct chain *chain, const struct io *io, int dir)
 {
     *chain = (struct chain){.io = io, .dir = dir, .fd = -1};
     struct listing listing = {chain, 0};
-    int status = io->list(io->world, dir, add_file, &listing);
+    int status = -ENOENT;
+    /* Beside a live owner a segment may be removed before we come to it. */
+    for (int i = 0; status == -ENOENT && i < CHAIN_TRIES; i++)
+        status = list_files(chain, &listing);
     if (status || chain->count == 0)
         return status;
-    qsort(chain->files, chain->count, sizeof *chain->files, by_base);
-    for (size_t i = 0; i < chain->count; i++) {
-        status = read_header(chain, &chain->files[i]);
-        if (status)
-            return status;
-    }
-    chain->start = chain->current = link_files(chain);
+    status = link_files(chain);
     chain->lsn = chain->files[chain->start].base + SEGMENT_HEADER;
-    return read_claims(chain);
+    return status ? status : read_claims(chain);
 }
 
 void chain_close(struct chain *chain)

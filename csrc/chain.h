@@ -2,8 +2,9 @@
  *
  * chain_open() lists the segments and finds those that form the log: from the newest one back, each
  * is the one that holds its successor's prev_end. Between prev_end and the successor's base lie
- * bytes that an earlier recovery gave up: they are never looked at again. chain_next() gives the
- * valid frames in order. When it has come to the end, chain_judge() says what the end is:
+ * bytes that an earlier recovery gave up: they are never looked at again. It begins with the oldest
+ * there is, or, if the segment before one is missing and a TRIM says so, there. chain_next() gives
+ * the valid frames in order. When it has come to the end, chain_judge() says what the end is:
  *
  *   Let X be where the next frame would begin, and D the largest synced_lsn in any valid frame or
  *   segment header, those behind X included. If nothing but zeros and no segment follow X, the
@@ -27,6 +28,8 @@ struct chain_file {
     bool valid;      /* its header is */
     bool superseded; /* lies between a prev_end and the base of the segment that has it */
 };
+
+enum { CHAIN_TRIES = 16 }; /* to read a log whose owner removes segments meanwhile */
 
 enum chain_end { CHAIN_CLEAN, CHAIN_TORN, CHAIN_CORRUPT };
 

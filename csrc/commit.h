@@ -29,7 +29,7 @@ struct compaction {
     uint64_t base;      /* of the segment that is being copied */
     uint64_t at;        /* of its next frame to look at */
     uint64_t salt;
-    int64_t not_before_us; /* on the monotonic clock: something failed, and is not tried again yet */
+    int64_t not_before_us; /* something failed: not before this time of the monotonic clock */
 };
 
 /* An open log of this process. */

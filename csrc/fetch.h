@@ -13,8 +13,8 @@
  * point into `bytes`. QUPLOG_OK, _NOT_FOUND (trimmed), _CORRUPT, _NO_MEMORY, -errno. */
 int fetch_op(struct core *q, uint64_t lsn, struct buffer *bytes, struct op *op);
 
-/* The PUT or COPY of job `id`, which stood at put_lsn a moment ago: if it has moved, where it stands
- * now. As fetch_op(). */
+/* The PUT or COPY of job `id`, which stood at put_lsn a moment ago, or, if it has moved, where it
+ * stands now. As fetch_op(). */
 int fetch_put(struct core *q, uint64_t id, uint64_t put_lsn, struct buffer *bytes, struct op *op);
 
 /* Where the parts of a job stand, as the table says. */

@@ -459,12 +459,15 @@ static bool any_superseded(const struct chain *chain)
     return false;
 }
 
-/* The segments up to X are the log from now on. Behind X there are zeros, or what is torn. */
+/* The segments up to X are the log from now on, and those that were removed but came back, so that
+ * they are removed again. Behind X there are zeros, or what is torn. */
 static int adopt(struct log *log, const struct chain *chain, bool torn)
 {
     int status = QUPLOG_OK;
-    for (size_t i = chain->start; status == QUPLOG_OK && i <= chain->current; i++) {
+    for (size_t i = 0; status == QUPLOG_OK && i <= chain->current; i++) {
         const struct chain_file *file = &chain->files[i];
+        if (i < chain->start && file->base >= chain->first_lsn)
+            continue;
         uint64_t size = torn && i == chain->current ? chain->lsn - file->base : file->end;
         if (!file->superseded)
             status = add_segment(log, file->base, size, -1);

@@ -227,6 +227,15 @@ static int recover(struct core *q, const quplog_options *options, bool poisoned,
                                   .visit = apply_recovered,
                                   .context = q};
     int status = log_open(&q->log, q->io, &q->control, q->dir, &opening, report);
+    /* Beside a live owner segments may be removed before we come to them: what counted in them
+     * stands further on, and without what stood before it: begin anew. */
+    for (int i = 0; status == -ENOENT && options->read_only && i < CHAIN_TRIES; i++) {
+        log_close(&q->log);
+        log_free(&q->log);
+        table_free(&q->table);
+        table_init(&q->table);
+        status = log_open(&q->log, q->io, &q->control, q->dir, &opening, report);
+    }
     q->sync.log = &q->log;
     q->sync.flush = log_flush;
     if (status)

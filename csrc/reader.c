@@ -4,6 +4,7 @@
  * the live tail; a frame that was half written when it was read is looked at again before it is
  * called damaged.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "chain.h"
@@ -171,10 +172,24 @@ static void fill(quplog_record *r, const struct op *op)
 
 /* ---- going on ---- */
 
+/* The segment that comes next was removed: go on with the oldest there is. */
+static int skip_removed(quplog_reader *reader)
+{
+    quplog_report seen = reader->chain.report;
+    chain_close(&reader->chain);
+    int status = chain_open(&reader->chain, reader->io, reader->dir);
+    reader->chain.report.frames = seen.frames;
+    reader->chain.report.ops = seen.ops;
+    reader->chain.report.bytes = seen.bytes;
+    return status;
+}
+
 static int next_frame(quplog_reader *reader)
 {
     for (;;) {
         int status = chain_next(&reader->chain, &reader->frame, &reader->frame_lsn);
+        if (status == -ENOENT && (status = skip_removed(reader)) == QUPLOG_OK)
+            continue;
         if (status == QUPLOG_OK && reader->frame.kind != FRAME_OPS)
             continue;
         if (status == QUPLOG_EMPTY) {
