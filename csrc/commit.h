@@ -51,6 +51,8 @@ int commit_frame(struct core *q, struct commit *commit);
 int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
 /* A SYNCED frame: the witness of what is durable now. */
 int commit_witness(struct core *q, bool closing);
+/* A TRIM frame: all below `first_lsn` has been copied forward, and that is durable. */
+int commit_trim(struct core *q, uint64_t first_lsn);
 /* Where the log ends; in between only. */
 uint64_t commit_end_lsn(const struct core *q);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */

@@ -364,6 +364,7 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     table_init(&q->table);
     io->mutex_init(io->world, &q->view);
     io->mutex_init(io->world, &q->keeping);
+    io->mutex_init(io->world, &q->compacting);
     log_init(&q->log, io, &q->control, dir);
     sync_init(&q->sync, io, &q->control, &q->lock);
     q->sync.log = &q->log;
@@ -383,6 +384,7 @@ static void free_core(struct core *q)
     io->mutex_destroy(io->world, &q->sync.mutex);
     io->mutex_destroy(io->world, &q->view);
     io->mutex_destroy(io->world, &q->keeping);
+    io->mutex_destroy(io->world, &q->compacting);
     free(q);
 }
 

@@ -58,8 +58,9 @@ static int wait_for_byte(struct core *q, int64_t deadline_us)
 
 /* ---- what a dead writer left ---- */
 
-/* A frame that is accepted may have given ids that nobody knows of yet. */
-static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
+/* A frame that is accepted may have given ids that nobody knows of yet, or say where the log
+ * begins. */
+static int accept(void *context, const struct frame *frame, uint64_t lsn)
 {
     struct core *q = context;
     struct control_number *next_id = &q->control.page->next_id;
@@ -68,7 +69,10 @@ static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
     struct op op;
     struct op_job names = {0};
     enum op_verdict verdict = OP_VALID;
+    struct frame_trim trim;
     (void)lsn;
+    if (frame->kind == FRAME_TRIM && frame_trim_decode(frame->body, &trim))
+        control_write_number(&q->control.page->first_lsn, trim.first_lsn);
     if (frame->kind != FRAME_OPS)
         return QUPLOG_OK;
     while (verdict == OP_VALID || verdict == OP_SKIPPED) {
@@ -83,7 +87,7 @@ static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
 static int begin(struct core *q)
 {
     bool repaired;
-    int status = log_begin(&q->log, count_ids, q, &repaired);
+    int status = log_begin(&q->log, accept, q, &repaired);
     if (status == QUPLOG_OK && repaired) {
         /* Whom it would have woken, and what it made due, is not known: everybody looks. */
         control_write_number(&q->control.page->next_due, 1);

@@ -340,6 +340,10 @@ class LogStore:
         """Return when all that was stored before is durable."""
         _check(_wait(lib.quplog_sync, self._open_log()))
 
+    def compact(self) -> None:
+        """Copy what still counts out of all segments that are full, and remove them."""
+        _check(lib.quplog_compact(self._open_log()))
+
     def _batch(self, puts: Iterable[Put]) -> Any:
         batch = ffi.gc(lib.quplog_batch_new(), lib.quplog_batch_free)
         if not batch:

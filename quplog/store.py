@@ -172,6 +172,10 @@ class Store(Protocol):
         """Return when all that was stored before is durable."""
         ...
 
+    def compact(self) -> None:
+        """Give back now the space of what no longer counts; a started pool does so by itself."""
+        ...
+
     def serve(self, tasks: Mapping[str, object], queues: Sequence[str] | None) -> None:
         """Claim jobs of these tasks (more may be added later) from these queues (None: all)."""
         ...
