@@ -6,7 +6,7 @@
 
 #include "quplog.h"
 
-enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000 };
+enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000, TRIES_MOST = 200 };
 
 static const char POISONED[8] = "poisoned";
 
@@ -77,7 +77,10 @@ static int lead(struct sync *sync)
         return QUPLOG_FAILED;
     if (from >= to)
         return QUPLOG_OK;
-    if (sync->flush(sync->log, from, to) != 0)
+    int status = sync->flush(sync->log, from, to);
+    if (status == -EMFILE)
+        return status;
+    if (status)
         sync_poison(sync);
     if (control_poisoned(control))
         return QUPLOG_FAILED;
@@ -98,7 +101,7 @@ static int try_to_lead(struct sync *sync)
         (void)lock_release(sync->lock, LOCK_SYNC);
     }
     io->mutex_unlock(io->world, &sync->mutex);
-    if (status != -EAGAIN)
+    if (status != -EAGAIN && status != -EMFILE)
         control_bump(io, &sync->control->page->durable, CONTROL_ALL, IO_ALL_BITS);
     return status;
 }
@@ -118,15 +121,17 @@ static int follow(struct sync *sync, uint64_t lsn, int64_t slice_us)
 int sync_to(struct sync *sync, uint64_t lsn)
 {
     int64_t slice_us = SLICE_FIRST_US;
+    int tries = 0;
     while (control_synced(sync->control) < lsn) {
         if (control_poisoned(sync->control))
             return QUPLOG_FAILED;
         int status = try_to_lead(sync);
-        if (status && status != -EAGAIN)
+        bool again = status == -EAGAIN || (status == -EMFILE && ++tries < TRIES_MOST);
+        if (status && !again)
             return status;
-        if (status == -EAGAIN && follow(sync, lsn, slice_us) == -EINTR)
+        if (again && follow(sync, lsn, slice_us) == -EINTR)
             return QUPLOG_INTERRUPTED;
-        if (status == -EAGAIN && slice_us < SLICE_LAST_US)
+        if (again && slice_us < SLICE_LAST_US)
             slice_us *= 2;
     }
     return QUPLOG_OK;
