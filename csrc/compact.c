@@ -20,6 +20,7 @@ struct candidate {
     uint64_t id;                /* of the job, if it is one */
     struct fetch_places places; /* where its result and errors were read */
     size_t result_at, result_length, errors_at, errors_length; /* in the pass's `outcomes` */
+    bool result_dropped;
 };
 
 /* One read of the oldest segment. */
@@ -91,6 +92,7 @@ static int read_outcome(struct pass *pass, struct candidate *c)
     }
     c->result_at = b->length;
     c->result_length = result.length;
+    c->result_dropped = pass->fetched.result_dropped;
     c->errors_at = b->length += result.length;
     for (size_t i = 0; status == QUPLOG_OK && i < pass->fetched.error_count; i++)
         status = op_copy_add_error(b, pass->fetched.errors[i].lsn,
@@ -158,6 +160,7 @@ static void fill_copy(const struct pass *pass, const struct candidate *c, const 
     copy->attempt = job->attempt;
     copy->crashes = job->crashes;
     copy->cancel_requested = job->flags & JOB_CANCEL_REQUESTED;
+    copy->result_dropped = c->result_dropped;
     copy->result = (struct span){pass->outcomes.data + c->result_at, c->result_length};
     copy->errors = (struct span){pass->outcomes.data + c->errors_at, c->errors_length};
     if (final && job->state != QUPLOG_JOB_FAILED)
