@@ -67,6 +67,7 @@ struct core {
     int64_t unsynced_since_us;  /* guarded by it: since when it has seen frames unsynced; 0 */
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
     void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
+    uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;
     _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
 };
