@@ -59,7 +59,7 @@ struct control_page {
     _Atomic uint64_t dirty;         /* a write is under way, up to this LSN; 0: none */
     _Atomic uint64_t witness;       /* the end of the last SYNCED frame: clean up to there */
     _Atomic uint64_t spare_used;    /* the head that was the spare, until there is a new one; 0 */
-    _Atomic uint64_t lap_end;       /* where the log ended when the last lap of compaction ended */
+    _Atomic uint64_t rest_until;    /* no lap of compaction begins before the tail has come here */
 
     alignas(64) struct control_number synced; /* all before it is durable */
     struct control_word durable;              /* a round of syncing ended */

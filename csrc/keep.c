@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 
+#include "compact.h"
 #include "crc32c.h"
 #include "flush.h"
 #include "follow.h"
@@ -273,6 +274,8 @@ static int look_and_sleep(quplog *log, bool *note)
         int status = do_duties(q, &next, &tick);
         if (status == QUPLOG_OK && tick)
             return QUPLOG_TICK;
+        if (status == QUPLOG_OK)
+            status = compact_step(q, &next);
         if (status == QUPLOG_OK)
             status = commit_begin(q, COMMIT_DECIDE);
         if (status == QUPLOG_OK) {

@@ -126,16 +126,26 @@ static void name_owner(struct core *q, quplog_report *report)
 
 enum standing { ALONE, JOINED };
 
+/* With OPEN held, so that a page that is made and filled here is not in use by anybody. */
+static int map_page(struct core *q)
+{
+    return q->control.page ? 0 : control_open(&q->control, q->io, q->dir);
+}
+
 /* Be alone, or join those who are there. -EAGAIN: neither, for now: somebody recovers, or the log
  * is poisoned and not everybody has let go. */
 static int try_to_stand(struct core *q, enum standing *standing)
 {
     int status = lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK);
     *standing = ALONE;
+    if (status == 0)
+        return map_page(q);
     if (status != -EAGAIN)
         return status;
     status = lock_try(&q->lock, LOCK_OPEN, IO_SHARED);
     *standing = JOINED;
+    if (status == 0)
+        status = map_page(q);
     if (status || control_join(&q->control))
         return status;
     (void)lock_release(&q->lock, LOCK_OPEN);
@@ -364,6 +374,7 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     table_init(&q->table);
     io->mutex_init(io->world, &q->view);
     io->mutex_init(io->world, &q->keeping);
+    io->mutex_init(io->world, &q->compacting);
     log_init(&q->log, io, &q->control, dir);
     sync_init(&q->sync, io, &q->control, &q->lock);
     q->sync.log = &q->log;
@@ -383,6 +394,7 @@ static void free_core(struct core *q)
     io->mutex_destroy(io->world, &q->sync.mutex);
     io->mutex_destroy(io->world, &q->view);
     io->mutex_destroy(io->world, &q->keeping);
+    io->mutex_destroy(io->world, &q->compacting);
     free(q);
 }
 
@@ -421,8 +433,6 @@ static int open_core(struct core *q, const quplog_options *options, quplog_repor
     status = lock_file_open(&q->lock, q->io, q->dir);
     if (status == 0)
         status = lock_file_open(&q->probe, q->io, q->dir);
-    if (status == 0)
-        status = control_open(&q->control, q->io, q->dir);
     if (status == 0)
         status = stand(q, &standing, report);
     if (status)

@@ -102,10 +102,12 @@ enum quplog_outcome {
     QUPLOG_RUN_RELEASE = 6      /* interrupted: ready again at its old place; uses no attempt */
 };
 
-enum quplog_work_flags {
+/* For quplog_work() and quplog_commit(). */
+enum quplog_flags {
     QUPLOG_CLAIM_NEXT = 1, /* claim a job after the outcome is written */
     QUPLOG_WAIT = 2,       /* sleep until there is one to claim */
-    QUPLOG_SYNC = 4        /* return only after the outcome is durable */
+    QUPLOG_SYNC = 4,       /* return only after what was written is durable */
+    QUPLOG_AT_ONCE = 8     /* commit: QUPLOG_LOCKED rather than sleep behind another writer */
 };
 
 /* How the log that was opened had been left. */
@@ -302,8 +304,13 @@ int quplog_batch_schedule(quplog_batch *batch, const char *id, size_t id_length,
                           uint64_t expected);
 int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
 /* Append the batch as one frame and empty it. *first_id: the id of its first job; the i-th has
- * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(), by *lsn. */
-int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn);
+ * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(), by *lsn.
+ * flags: QUPLOG_SYNC, QUPLOG_AT_ONCE. */
+int quplog_commit(quplog *log, quplog_batch *batch, int flags, uint64_t *first_id, uint64_t *lsn);
+
+/* Copy forward what still counts of all segments that are full, and remove them: what a pool's
+ * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done. */
+int quplog_compact(quplog *log);
 
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
 int quplog_sync(quplog *log);

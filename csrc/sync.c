@@ -6,7 +6,7 @@
 
 #include "quplog.h"
 
-enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000 };
+enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000, TRIES_MOST = 200 };
 
 static const char POISONED[8] = "poisoned";
 
@@ -111,7 +111,10 @@ static int lead(struct sync *sync)
     if (from >= to)
         return QUPLOG_OK;
     begin_round(control->page, to);
-    if (sync->flush(sync->log, from, to) != 0)
+    int status = sync->flush(sync->log, from, to);
+    if (status == -EMFILE)
+        return status;
+    if (status)
         sync_poison(sync);
     if (control_poisoned(control))
         return QUPLOG_FAILED;
@@ -132,7 +135,7 @@ static int try_to_lead(struct sync *sync)
         (void)lock_release(sync->lock, LOCK_SYNC);
     }
     io->mutex_unlock(io->world, &sync->mutex);
-    if (status != -EAGAIN)
+    if (status != -EAGAIN && status != -EMFILE)
         end_round(sync);
     return status;
 }
@@ -152,16 +155,18 @@ static int follow(struct sync *sync, uint64_t lsn, uint32_t seen, int64_t slice_
 int sync_to(struct sync *sync, uint64_t lsn)
 {
     int64_t slice_us = SLICE_FIRST_US;
+    int tries = 0;
     while (control_synced(sync->control) < lsn) {
         if (control_poisoned(sync->control))
             return QUPLOG_FAILED;
         uint32_t seen = control_read(&sync->control->page->durable);
         int status = try_to_lead(sync);
-        if (status && status != -EAGAIN)
+        bool again = status == -EAGAIN || (status == -EMFILE && ++tries < TRIES_MOST);
+        if (status && !again)
             return status;
-        if (status == -EAGAIN && follow(sync, lsn, seen, slice_us) == -EINTR)
+        if (again && follow(sync, lsn, seen, slice_us) == -EINTR)
             return QUPLOG_INTERRUPTED;
-        if (status == -EAGAIN && slice_us < SLICE_LAST_US)
+        if (again && slice_us < SLICE_LAST_US)
             slice_us *= 2;
     }
     return QUPLOG_OK;

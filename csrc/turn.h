@@ -16,6 +16,8 @@
 
 /* QUPLOG_OK; else without it: _CLOSED, _READ_ONLY, _FAILED, _LOCKED, _INTERRUPTED, -errno. */
 int turn_take(struct core *q);
+/* The same without sleeping: QUPLOG_LOCKED if somebody else has it. */
+int turn_try(struct core *q);
 /* The same for the one who has closed the log, when nobody else can take it any more. */
 int turn_take_last(struct core *q);
 void turn_give(struct core *q);

@@ -302,7 +302,7 @@ static int release(quplog_worker *worker)
 static int load_payload(quplog_worker *worker, uint64_t put_lsn)
 {
     struct op op;
-    int status = fetch_op(worker->log->core, put_lsn, &worker->payload, &op);
+    int status = fetch_put(worker->log->core, worker->claim.id, put_lsn, &worker->payload, &op);
     if (status == QUPLOG_NO_MEMORY) {
         (void)release(worker);
         worker->has = false;

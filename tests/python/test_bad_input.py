@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import PATIENCE, Program
+from programs import APPEND_BYTE, OPEN_BYTE, PATIENCE, Program, hold
 
 from quplog import (
     JobQueue,
@@ -24,9 +22,6 @@ from quplog import (
     UnsupportedFormat,
 )
 from quplog.log_store import LogReader, LogStore
-
-F_OFD_SETLK = 37  # of fcntl(2); the module fcntl names it from Python 3.13 on
-OPEN_BYTE, APPEND_BYTE = 0, 3  # csrc/lock.h
 
 
 @pytest.mark.parametrize(
@@ -366,19 +361,11 @@ def test_a_reader_beside_the_owner_can_change_nothing(
     assert make().counts()["ready"] == 1  # type: ignore[index]
 
 
-def _hold(path: Path, byte: int) -> int:
-    """Lock one byte of the lock file as another process would; closing the descriptor ends it."""
-    descriptor = os.open(path / "lock", os.O_RDWR)
-    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-    fcntl.fcntl(descriptor, F_OFD_SETLK, wanted)
-    return descriptor
-
-
 def test_a_log_that_somebody_is_opening_says_who(make: Callable[..., JobQueue], path: Path) -> None:
     jq = make()
     jq.counts()
     jq.close()
-    holder = _hold(path, OPEN_BYTE)
+    holder = hold(path, OPEN_BYTE)
     with pytest.raises(LogLocked, match=f"process {os.getpid()} .*opening") as locked:
         make(lock_timeout=0.05).counts()
     assert locked.value.outcome_known
@@ -395,7 +382,7 @@ def test_who_holds_the_log_too_long_is_waited_for_and_then_nothing_was_written(
     def work() -> None: ...
 
     work.enqueue()
-    holder = _hold(path, APPEND_BYTE)
+    holder = hold(path, APPEND_BYTE)
     with pytest.raises(LogLocked, match="nothing was written") as locked:
         work.enqueue()
     assert locked.value.outcome_known
