@@ -129,7 +129,7 @@ static void tell_others(struct core *q, const struct commit *commit)
 static void arm_flusher(struct core *q)
 {
     if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
-        control_bump(q->io, &q->control.page->flush, CONTROL_ALL, 1U << (q->mark & 31));
+        control_bump(q->io, &q->control.page->flush, CONTROL_ALL, q->flush_bit);
 }
 
 /* ---- append, then apply ---- */

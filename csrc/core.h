@@ -36,6 +36,7 @@ struct core {
     uint32_t users;      /* openings that were not closed */
     uint32_t references; /* openings that were not freed */
     uint32_t mark;       /* of the process that opened it: a forked child has another */
+    uint32_t flush_bit;  /* of the word `flush`: mostly another one in each process */
     int dir;
     bool read_only;
     int64_t lock_timeout_us;

@@ -38,7 +38,7 @@ static void flusher(void *context)
     struct core *q = context;
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
-    uint32_t bit = 1U << (q->mark & 31);
+    uint32_t bit = q->flush_bit;
     while (core_usable(q) == QUPLOG_OK) {
         uint32_t seen = control_read(word);
         bool work = atomic_load(&q->unflushed) != 0;

@@ -363,6 +363,7 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
         return NULL;
     q->io = io;
     q->mark = io->process_mark(io->world);
+    q->flush_bit = 1U << (io->process_id(io->world) & 31);
     q->dir = dir;
     q->users = q->references = 1;
     q->read_only = options->read_only;
