@@ -62,7 +62,8 @@ struct control_page {
     _Atomic uint64_t rest_until;    /* no lap of compaction begins before the tail has come here */
 
     alignas(64) struct control_number synced; /* all before it is durable */
-    struct control_word durable;              /* synced moved */
+    struct control_word durable;              /* a round of syncing ended */
+    _Atomic uint64_t round;                   /* what it makes durable, and its number: sync.c */
 
     alignas(64) struct control_word append; /* the append lock was given back */
     struct control_word work;               /* a job became claimable, or workers must stop */

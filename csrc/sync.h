@@ -2,10 +2,10 @@
  *
  * Whoever needs an LSN to be durable calls sync_to(). One of them becomes the leader: it takes the
  * sync mutex of its process and the byte SYNC, reads the tail, syncs everything up to it, publishes
- * `synced` and wakes all. The others sleep on the word `durable`, in bounded slices after which
- * they try to lead themselves, so that nobody depends on a leader that was killed. There is no
- * timer: a batch is whatever arrived while the disk was busy. The append lock is never held during
- * a sync.
+ * `synced` and wakes those whom that serves and one who leads next. The others sleep on the word
+ * `durable`, each by the round that will serve it, in bounded slices after which they try to lead
+ * themselves, so that nobody depends on a leader that was killed. There is no timer: a batch is
+ * whatever arrived while the disk was busy. The append lock is never held during a sync.
  *
  * A sync that fails is never repeated: the kernel may have marked the pages clean. It poisons the
  * log: every later append and sync fails, and the marker file makes the next opener write the bytes
