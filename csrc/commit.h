@@ -24,10 +24,11 @@
 /* How far compaction has come (compact.c). A lap copies what still counts of every segment that is
  * older than `lap_end`. */
 struct compaction {
-    uint64_t lap_end;   /* 0: no lap is under way */
+    uint64_t lap_end;    /* 0: no lap is under way */
+    uint64_t written;    /* bytes that this lap has appended */
     uint64_t rest_until; /* no lap begins before the tail has come here */
-    uint64_t base;      /* of the segment that is being copied */
-    uint64_t at;        /* of its next frame to look at */
+    uint64_t base;       /* of the segment that is being copied */
+    uint64_t at;         /* of its next frame to look at */
     uint64_t salt;
     int64_t not_before_us; /* something failed: not before this time of the monotonic clock */
 };

@@ -28,6 +28,7 @@ struct pass {
     struct buffer outcomes;   /* their results and errors */
     struct fetched fetched;
     size_t size; /* about what the copies will take */
+    size_t piece; /* and what they may, in one frame */
 };
 
 static bool table_points_at(const struct table *table, const struct op *op, uint64_t id,
@@ -236,9 +237,11 @@ static int copy_candidates(struct pass *pass)
     int status = commit_begin(q);
     if (status)
         return status;
+    uint64_t before = q->log.next;
     status = encode_all(pass, &ops, &count);
     if (status == QUPLOG_OK && count)
         status = commit_ops(q, count, &ops, NULL);
+    q->compaction.written += q->log.next - before;
     commit_end(q);
     buffer_free(&ops);
     pass->candidates.length = pass->outcomes.length = 0;
@@ -267,7 +270,7 @@ static int look_at_ops(struct pass *pass, const struct frame *frame, uint64_t fr
                       : op.type == QUPLOG_OP_COPY ? op.as.copy.id
                                                   : 0;
         int status = consider(pass, &op, id, lsn);
-        if (status == QUPLOG_OK && pass->size >= PIECE)
+        if (status == QUPLOG_OK && pass->size >= pass->piece)
             status = copy_candidates(pass);
         if (status)
             return status;
@@ -365,8 +368,10 @@ static int leave_segment(struct core *q, uint64_t lsn)
     status = commit_begin(q);
     if (status)
         return status;
+    uint64_t before = q->log.next;
     if (q->table.first_lsn < lsn)
         status = commit_trim(q, lsn);
+    q->compaction.written += q->log.next - before;
     commit_end(q);
     if (status == QUPLOG_OK)
         status = sync_all(q);
@@ -389,12 +394,20 @@ static struct measure measure(struct core *q)
     return m;
 }
 
+/* The next lap waits until others have written so much since this one began. */
 static void end_lap(struct core *q)
 {
     struct measure m = measure(q);
-    uint64_t growth = m.live / 2 > m.segment_size ? m.live / 2 : m.segment_size;
-    q->compaction.lap_end = 0;
-    q->compaction.rest_until = atomic_load(&q->control.tail) + growth;
+    struct compaction *c = &q->compaction;
+    c->rest_until =
+        c->lap_end + c->written + (m.live / 2 > m.segment_size ? m.live / 2 : m.segment_size);
+    c->lap_end = 0;
+}
+
+static void begin_lap(struct core *q)
+{
+    q->compaction.lap_end = atomic_load(&q->control.tail);
+    q->compaction.written = 0;
 }
 
 /* A part of the lap: one read of the oldest segment, or its end. */
@@ -406,14 +419,17 @@ static int go_on(struct core *q)
         end_lap(q);
         return QUPLOG_OK;
     }
-    if (measure(q).first_lsn >= next_base) /* its removal failed, or was undone by a cut */
+    struct measure m = measure(q);
+    if (m.first_lsn >= next_base) /* its removal failed, or was undone by a cut */
         return leave_segment(q, next_base);
     int status = c->at && c->base == base ? QUPLOG_OK : enter_segment(q, base);
     if (status)
         return status;
     if (c->at >= end)
         return leave_segment(q, next_base);
-    struct pass pass = {.q = q};
+    /* In small segments large frames would leave much room unused. */
+    uint64_t quarter = m.segment_size / 4;
+    struct pass pass = {.q = q, .piece = quarter < PIECE ? (size_t)quarter : PIECE};
     status = copy_frames(&pass, end);
     buffer_free(&pass.frames);
     buffer_free(&pass.candidates);
@@ -466,14 +482,14 @@ int compact_step(struct core *q, int64_t *next)
         return QUPLOG_OK; /* somebody does it by hand */
     int64_t wait_us = c->not_before_us - q->io->monotonic_us(q->io->world);
     if (wait_us <= 0 && !c->lap_end && wanted(q))
-        c->lap_end = atomic_load(&q->control.tail);
+        begin_lap(q);
     if (wait_us <= 0 && c->lap_end) {
         status = go_on(q);
         if (status)
             status = put_off(q, status);
         wait_us = c->not_before_us - q->io->monotonic_us(q->io->world);
     }
-    if (c->lap_end && c->not_before_us != INT64_MAX)
+    if (c->not_before_us != INT64_MAX && (c->lap_end || wanted(q)))
         come_again(q, next, wait_us > 0 ? wait_us : 0);
     q->io->mutex_unlock(q->io->world, &q->compacting);
     return status;
@@ -488,7 +504,7 @@ int quplog_compact(quplog *log)
     if (q->read_only)
         return QUPLOG_READ_ONLY;
     q->io->mutex_lock(q->io->world, &q->compacting);
-    q->compaction.lap_end = atomic_load(&q->control.tail);
+    begin_lap(q);
     while (status == QUPLOG_OK && q->compaction.lap_end)
         status = core_of(log) ? go_on(q) : QUPLOG_CLOSED;
     q->compaction.not_before_us = 0;
