@@ -43,7 +43,8 @@ static void flusher(void *context)
         bool work = atomic_load(&q->unflushed) != 0;
         int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
         while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
-            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC, q->flush_bit);
+            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC,
+                                q->flush_bit);
         if (work)
             (void)flush_now(q); /* a failed sync is told to all by the poison; a full disk is told
                                    by the next append, and the witness can wait */
