@@ -496,26 +496,36 @@ static int put_off(struct core *q, int status)
     return QUPLOG_OK;
 }
 
-/* With the locks: begin a lap if one is wanted, and do a part of it. */
+/* With the locks: begin a lap if one is wanted, and do a part of it. *more: there is more to do. */
+static int do_part(struct core *q, bool *more)
+{
+    struct compaction *c = &q->compaction;
+    bool wanted = c->lap_end != 0;
+    int status = wanted ? QUPLOG_OK : look_whether_wanted(q, &wanted);
+    *more = wanted;
+    if (status || !wanted)
+        return status;
+    if (!c->lap_end)
+        begin_lap(q);
+    status = go_on(q);
+    if (status == QUPLOG_OK && !c->lap_end) /* the log may have grown meanwhile */
+        status = look_whether_wanted(q, more);
+    return status;
+}
+
 static int step(struct core *q, int64_t *next)
 {
     struct compaction *c = &q->compaction;
-    int64_t wait_us = c->not_before_us - core_monotonic(q);
-    bool wanted = false;
+    bool more = true;
     int status = QUPLOG_OK;
-    if (wait_us <= 0 && !c->lap_end)
-        status = look_whether_wanted(q, &wanted);
-    if (wanted)
-        begin_lap(q);
-    if (status == QUPLOG_OK && wait_us <= 0 && c->lap_end)
-        status = go_on(q);
-    if (status) {
+    if (c->not_before_us == INT64_MAX)
+        return QUPLOG_OK;
+    if (core_monotonic(q) >= c->not_before_us)
+        status = do_part(q, &more);
+    if (status)
         status = put_off(q, status);
-        wait_us = c->not_before_us - core_monotonic(q);
-    }
-    if (status == QUPLOG_OK && !c->lap_end && wanted) /* one lap may show that another is needed */
-        status = look_whether_wanted(q, &wanted);
-    if ((c->lap_end || wanted) && c->not_before_us != INT64_MAX)
+    int64_t wait_us = c->not_before_us - core_monotonic(q);
+    if (more && c->not_before_us != INT64_MAX)
         come_again(q, next, wait_us > 0 ? wait_us : 0);
     return status;
 }

@@ -486,13 +486,13 @@ TEST(the_helper_compacts_when_the_log_has_grown_and_then_sleeps)
     quplog *q = lab_open(NULL, path);
     struct waiter helper = {.log = q};
     start_waiter(&helper, keep);
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     fill_up(q, 200); /* 20 segments */
     int64_t end = guard(q);
     while (lab_segments(path).count > 4 && after(q, 0) < end)
         sched_yield();
     CHECK(lab_segments(path).count <= 4);
-    await_sleepers(q, &q->core->control.attention, 1);
+    await_sleepers(q, &q->core->control.page->attention, 1);
     quplog_stop(q);
     CHECK_EQUAL(end_waiter(&helper), QUPLOG_STOPPED);
     lab_close(q);
