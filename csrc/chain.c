@@ -144,7 +144,7 @@ static int walk(struct chain *chain, uint64_t *end, uint64_t *first_lsn)
 
 /* Whether the frames of a file go on to `prev_end`. If they do not, a segment is missing behind it,
  * or its end was lost. Its size alone does not tell: space is zeroed ahead, further than a small
- * segment behind it may reach. So the bytes before `prev_end` must be some, or its frames counted. */
+ * segment behind it may reach. So before `prev_end` no zeros must stand, or frames up to it. */
 static int joins(struct chain *chain, const struct chain_file *file, uint64_t prev_end,
                  bool *joined)
 {
@@ -205,9 +205,9 @@ static void begin_at_trim(struct chain *chain, size_t at, uint64_t first_lsn)
     }
 }
 
-/* From the newest valid file back to the oldest; mark what a recovery has superseded. `gap` is set
- * if two files do not join, and no TRIM says that the older one is not needed. */
-static int link_files(struct chain *chain, bool *gap)
+/* From the newest valid file back to the oldest, or to a gap that a TRIM explains; mark what a
+ * recovery has superseded. A gap without a TRIM is for the reading to run into. */
+static int link_files(struct chain *chain)
 {
     size_t at = chain->count;
     while (at > 0 && !chain->files[at - 1].valid)
@@ -230,7 +230,6 @@ static int link_files(struct chain *chain, bool *gap)
                 begin_at_trim(chain, at, first_lsn);
                 return QUPLOG_OK;
             }
-            *gap = true;
         }
         if (status)
             return status;
@@ -263,10 +262,9 @@ static int read_claims(struct chain *chain)
     return QUPLOG_OK;
 }
 
-static int list_once(struct chain *chain, bool *gap)
+static int list_once(struct chain *chain)
 {
     struct listing listing = {chain, 0};
-    *gap = false;
     free(chain->files);
     chain->files = NULL;
     chain->count = 0;
@@ -276,22 +274,17 @@ static int list_once(struct chain *chain, bool *gap)
     qsort(chain->files, chain->count, sizeof *chain->files, by_base);
     for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++)
         status = read_header(chain, &chain->files[i]);
-    return status ? status : link_files(chain, gap);
+    return status ? status : link_files(chain);
 }
 
-/* List and link. Others may create and unlink segments meanwhile: what is gone when it is to be
- * opened was trimmed, and a listing may miss what is created while it runs; so list again. A gap
- * that stays is one. */
+/* List and link. What is gone when it is to be opened was trimmed by others meanwhile: that needs
+ * a new list. */
 static int survey(struct chain *chain)
 {
-    enum { MOST_LISTINGS = 100, MOST_GAPS = 3 };
+    enum { MOST_LISTINGS = 100 }; /* else a name without a file would keep us for ever */
     int status = -ENOENT;
-    bool gap = false;
-    for (int i = 0; i < MOST_LISTINGS && (status == -ENOENT || (gap && i < MOST_GAPS)); i++) {
-        status = list_once(chain, &gap);
-        if (status && status != -ENOENT)
-            return status;
-    }
+    for (int i = 0; i < MOST_LISTINGS && status == -ENOENT; i++)
+        status = list_once(chain);
     return status ? status : read_claims(chain);
 }
 

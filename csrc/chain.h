@@ -16,9 +16,10 @@
  * Leftovers without a gap are read like the rest. From first_lsn on nothing may be missing.
  *
  * Nothing here writes. Used by recovery and by those who read a log while others append to it,
- * rotate and trim. So the directory is listed again before an end is told, when a gap shows, and
- * when a file is gone; a frame that was half written is looked at once more. Who reads too slowly
- * and finds that what follows was trimmed is told so by QUPLOG_NOT_FOUND.
+ * rotate and trim. A listing may lack what was created while it ran, and name what is gone by
+ * now. So the directory is listed again when a file is gone, and before an end is told; a frame
+ * that was half written is then looked at once more. Who reads too slowly and finds that what
+ * follows was trimmed is told so by QUPLOG_NOT_FOUND.
  */
 #ifndef QUPLOG_CHAIN_H
 #define QUPLOG_CHAIN_H

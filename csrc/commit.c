@@ -56,7 +56,7 @@ int commit_begin(struct core *q, enum commit_mode mode)
 {
     if (mode == COMMIT_DECIDE)
         return begin_to_decide(q);
-    int status = turn_take(q);
+    int status = mode == COMMIT_AT_ONCE ? turn_try(q) : turn_take(q);
     if (status || !q->io->mutex_trylock(q->io->world, &q->view))
         return status;
     q->viewing = q->loaded && atomic_load(&q->applied) == control_older(&q->control.page->tail);
@@ -120,8 +120,10 @@ static void tell_others(struct core *q, const struct commit *commit)
     if (commit->wake_bits)
         commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
     commit_lower_due(q, commit->earliest_us);
-    if (!commit->quiet && atomic_load(&page->deep))
-        commit_wake_helpers(q); /* those who sleep without end, from now on look each second */
+    if (!commit->quiet && atomic_load(&page->quiet)) {
+        atomic_store(&page->quiet, 0); /* so that one who was killed costs no more than this */
+        commit_wake_helpers(q);
+    }
     FAILPOINT("woken");
 }
 
@@ -129,7 +131,7 @@ static void tell_others(struct core *q, const struct commit *commit)
 static void arm_flusher(struct core *q)
 {
     if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
-        control_bump(q->io, &q->control.page->flush, CONTROL_ALL, 1U << (q->mark & 31));
+        control_bump(q->io, &q->control.page->flush, CONTROL_ALL, q->flush_bit);
 }
 
 /* ---- append, then apply ---- */
@@ -143,6 +145,9 @@ static int append_and_apply(struct core *q, struct frame *frame, const struct co
         status = log_append(&q->log, frame, commit->body_crc, commit->put_count, commit->urgent,
                             at);
     }
+    /* A segment has been filled: there may be something to compact. */
+    if (status == QUPLOG_OK && *at == q->log.head.header.base + SEGMENT_HEADER)
+        commit_wake_helpers(q);
     if (status || !q->viewing)
         return status;
     table_apply(&q->table, frame, *at, tell_finished, q);
@@ -190,6 +195,22 @@ int commit_witness(struct core *q, bool closing)
     int status = append_and_apply(q, &frame, &commit, &at);
     if (status == QUPLOG_OK)
         atomic_store(&q->control.page->witness, at + frame.length);
+    return status;
+}
+
+int commit_trim(struct core *q, uint64_t first_lsn)
+{
+    unsigned char body[FRAME_TRIM_BODY];
+    uint64_t at;
+    struct frame_trim trim = {first_lsn, q->table.next_id, q->table.epoch};
+    frame_trim_encode(body, &trim);
+    struct frame frame = {
+        .kind = FRAME_TRIM, .time_us = core_now(q), .body = {body, sizeof body}};
+    struct commit commit = {
+        .body_crc = crc32c(0, body, sizeof body), .urgent = true, .quiet = true};
+    int status = append_and_apply(q, &frame, &commit, &at);
+    if (status == QUPLOG_OK)
+        control_write_number(&q->control.page->first_lsn, first_lsn);
     return status;
 }
 

@@ -19,7 +19,11 @@
 
 #include "core.h"
 
-enum commit_mode { COMMIT_BLIND, COMMIT_DECIDE };
+enum commit_mode {
+    COMMIT_BLIND,
+    COMMIT_AT_ONCE, /* the same, but QUPLOG_LOCKED rather than sleep for the turn */
+    COMMIT_DECIDE,
+};
 enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
 /* A frame to be, and what it will mean to others. */
@@ -47,6 +51,8 @@ int commit_frame(struct core *q, struct commit *commit);
 int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
 /* A SYNCED frame: the witness of what is durable now. */
 int commit_witness(struct core *q, bool closing);
+/* A TRIM frame: all below `first_lsn` has been copied forward, and that is durable. */
+int commit_trim(struct core *q, uint64_t first_lsn);
 /* Where the log ends; in between only. */
 uint64_t commit_end_lsn(const struct core *q);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */

@@ -57,6 +57,15 @@ void control_close(struct control *control)
     control->page = NULL;
 }
 
+/* What was seen of another epoch says nothing about this one. */
+static void begin_view(struct control *control, uint64_t epoch)
+{
+    control->epoch = epoch;
+    atomic_store(&control->seen_tail, 0);
+    atomic_store(&control->seen_synced, 0);
+    atomic_store(&control->failed, 0);
+}
+
 int control_reset(struct control *control)
 {
     const struct io *io = control->io;
@@ -74,7 +83,7 @@ int control_reset(struct control *control)
                                         &page->next_due,  &page->segment_size};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         control_write_number(numbers[i], 0);
-    control->epoch = epoch;
+    begin_view(control, epoch);
     atomic_store(&page->epoch, epoch);
     return 0;
 }
@@ -92,7 +101,7 @@ bool control_join(struct control *control)
     bool ready = atomic_load_explicit(&page->ready, memory_order_acquire) == 1 &&
                  memcmp(page->magic, MAGIC, sizeof MAGIC) == 0 &&
                  memcmp(page->boot_id, boot_id, sizeof boot_id) == 0;
-    control->epoch = atomic_load(&page->epoch);
+    begin_view(control, atomic_load(&page->epoch));
     return ready && !control_poisoned(control);
 }
 

@@ -57,20 +57,22 @@ struct control_page {
     struct control_number segment_size;
     struct control_number next_due; /* when something comes due; CONTROL_NEVER: nothing does */
     _Atomic uint64_t dirty;         /* a write is under way, up to this LSN; 0: none */
-    _Atomic uint64_t witness;       /* the end of the last SYNCED frame: nothing before is unsynced */
+    _Atomic uint64_t witness;       /* the end of the last SYNCED frame: clean up to there */
     _Atomic uint64_t spare_used;    /* the head that was the spare, until there is a new one; 0 */
-    _Atomic uint64_t lap_end;       /* where the log ended when the last lap of compaction ended */
+    _Atomic uint64_t rest_until;    /* no lap of compaction begins before the tail has come here */
 
     alignas(64) struct control_number synced; /* all before it is durable */
-    struct control_word durable;              /* synced moved */
+    struct control_word durable;              /* a round of syncing ended */
+    _Atomic uint64_t round;                   /* what it makes durable, and its number: sync.c */
 
-    alignas(64) struct control_word append; /* the append lock was given back; sleepers: contended */
+    alignas(64) struct control_word append; /* the append lock was given back */
     struct control_word work;               /* a job became claimable, or workers must stop */
     alignas(64) struct control_word attention; /* helpers have something earlier to do */
-    _Atomic uint32_t deep;                     /* helpers that sleep without end */
+    _Atomic uint32_t quiet;                    /* a helper sleeps until it is woken */
     struct control_word flush;    /* an unsynced frame after quiet; a bit for each process */
     struct control_word finished; /* some job finished, was released or became unclaimable */
-    alignas(64) struct control_word results[CONTROL_RESULTS]; /* a job with this id mod 64 finished */
+    /* A job with this id mod 64 finished. */
+    alignas(64) struct control_word results[CONTROL_RESULTS];
 };
 
 _Static_assert(sizeof(struct control_page) <= CONTROL_PAGE, "control is one page");

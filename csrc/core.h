@@ -20,6 +20,16 @@ struct slot {
     uint32_t generation;
 };
 
+/* How far compaction has come (compact.c). A lap copies what still counts of every segment that is
+ * older than `lap_end`. */
+struct compaction {
+    uint64_t lap_end; /* 0: no lap is under way */
+    uint64_t written; /* bytes that this lap has appended */
+    uint64_t base;    /* of the segment that is being copied */
+    uint64_t at;      /* of its next frame to look at */
+    int64_t not_before_us; /* something failed: not before this time of the monotonic clock */
+};
+
 struct core {
     const struct io *io;
     struct core *next; /* in the registry */
@@ -52,10 +62,13 @@ struct core {
     size_t announced;     /* so many of them stand in the log */
     struct slot slot;     /* of this process's threads */
 
+    struct io_mutex compacting; /* guards `compaction`; taken before the byte COMPACT */
+    struct compaction compaction;
     struct io_mutex keeping;    /* one helper of this process does what is due */
     int64_t unsynced_since_us;  /* guarded by it: since when it has seen frames unsynced; 0 */
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
     void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
+    uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;
     _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
 };

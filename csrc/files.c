@@ -196,13 +196,62 @@ int files_read(struct files *files, uint64_t lsn, uint64_t head, void *out, size
     return (size_t)n == length ? QUPLOG_OK : QUPLOG_CORRUPT;
 }
 
+/* ---- the old end ---- */
+
+/* With the mutex held: what the header of the segment after the first says of where that ends. */
+static int read_end(struct files *files, uint64_t *end)
+{
+    struct segment_header header;
+    enum segment_verdict verdict;
+    int status = open_file(files, &files->list[1]);
+    if (status == QUPLOG_OK)
+        status = segment_read_header(files->io, files->list[1].fd, &header, &verdict);
+    if (status == QUPLOG_OK && verdict != SEGMENT_VALID)
+        status = QUPLOG_CORRUPT;
+    *end = header.prev_end;
+    return status;
+}
+
+int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *end,
+                 uint64_t *next_base)
+{
+    lock(files);
+    int status = files->closed ? QUPLOG_NOT_FOUND : QUPLOG_OK;
+    if (status == QUPLOG_OK && (files->count < 2 || files->list[files->count - 1].base < head))
+        status = refresh(files);
+    if (status == QUPLOG_OK)
+        status = files->count < 2 ? QUPLOG_NOT_FOUND : read_end(files, end);
+    if (status == QUPLOG_OK) {
+        *base = files->list[0].base;
+        *next_base = files->list[1].base;
+    }
+    unlock(files);
+    return status;
+}
+
+/* A torn end makes LSNs jump; no segment is so large. */
+#define LARGEST ((uint64_t)1 << 35)
+
+void files_span(struct files *files, uint64_t tail, uint64_t *count, uint64_t *bytes)
+{
+    lock(files);
+    *count = files->count;
+    *bytes = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        uint64_t end = i + 1 < files->count ? files->list[i + 1].base : tail;
+        uint64_t size = end > files->list[i].base ? end - files->list[i].base : 0;
+        *bytes += size < LARGEST ? size : 0;
+    }
+    unlock(files);
+}
+
 /* ---- removing, measuring, closing ---- */
 
 int files_trim(struct files *files, uint64_t first_lsn)
 {
     const struct io *io = files->io;
     lock(files);
-    int status = refresh(files);
+    int status = files->closed ? QUPLOG_NOT_FOUND : refresh(files);
     for (size_t i = 0; status == QUPLOG_OK && i + 1 < files->count; i++) {
         char name[SEGMENT_NAME];
         if (files->list[i + 1].base > first_lsn)

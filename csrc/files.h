@@ -51,6 +51,12 @@ int files_borrow(struct files *files, uint64_t lsn, uint64_t head, struct file_u
 void files_give_back(struct files *files, const struct file_use *use);
 /* Read exactly `length` bytes at `lsn`. QUPLOG_NOT_FOUND: removed. QUPLOG_CORRUPT: too short. */
 int files_read(struct files *files, uint64_t lsn, uint64_t head, void *out, size_t length);
+/* The oldest segment where the newest begins at `head`: where it begins, where its frames end, and
+ * where the next one begins. QUPLOG_NOT_FOUND: it is the newest, which never goes. */
+int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *end,
+                 uint64_t *next_base);
+/* The number of segments up to `tail`, and about how many bytes they have, as far as is known. */
+void files_span(struct files *files, uint64_t tail, uint64_t *count, uint64_t *bytes);
 /* Remove the segments that end at or before `first_lsn`, the oldest first. 0 or -errno. */
 int files_trim(struct files *files, uint64_t first_lsn);
 /* Their number and bytes. 0 or -errno. */

@@ -2,8 +2,8 @@
  *
  * Each process flushes what it wrote, by a thread of its own that starts at its first frame. When
  * nothing else followed, it leaves a SYNCED frame: the witness without which the last durable frame
- * could not be told from a torn one. A log that ends with a witness is clean: nobody flushes it, and
- * nobody adds another.
+ * could not be told from a torn one. A log that ends with a witness is clean: nobody flushes it,
+ * and nobody adds another.
  */
 #ifndef QUPLOG_FLUSH_H
 #define QUPLOG_FLUSH_H

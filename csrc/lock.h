@@ -3,7 +3,8 @@
  *
  * The kernel owns the byte locks (open-file-description locks): they end with the process that
  * holds them, however it dies, and can't be broken by anyone. All threads of a process share them,
- * so whoever takes one also takes something of the process: a gate, or a mutex. Order, lowest first:
+ * so whoever takes one also takes something of the process: a gate, or a mutex. Order, lowest
+ * first:
  *     open < compact < keep < append < sync
  * Nobody takes `append` while holding `sync`, and nothing calls back into Python under a lock.
  *

@@ -5,9 +5,9 @@
  *
  * Of the processes that have a log open, each holds the byte OPEN shared. Who gets it exclusively
  * knows that nobody else is there, and recovers: the control page is made anew, every frame is
- * applied to the table on the way, and an OPEN op says how the log had been left and gives back what
- * had been running. Then the page is ready, the lock becomes a shared one, and others join: they
- * believe the page, and read the log when they first need a table.
+ * applied to the table on the way, and an OPEN op says how the log had been left and gives back
+ * what had been running. Then the page is ready, the lock becomes a shared one, and others join:
+ * they believe the page, and read the log when they first need a table.
  *
  * A forked child owns nothing: it closes what it has copies of, so that no lock outlives its owner,
  * and the log can be opened anew.
@@ -126,16 +126,26 @@ static void name_owner(struct core *q, quplog_report *report)
 
 enum standing { ALONE, JOINED };
 
+/* With OPEN held, so that a page that is made and filled here is not in use by anybody. */
+static int map_page(struct core *q)
+{
+    return q->control.page ? 0 : control_open(&q->control, q->io, q->dir);
+}
+
 /* Be alone, or join those who are there. -EAGAIN: neither, for now: somebody recovers, or the log
  * is poisoned and not everybody has let go. */
 static int try_to_stand(struct core *q, enum standing *standing)
 {
     int status = lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK);
     *standing = ALONE;
+    if (status == 0)
+        return map_page(q);
     if (status != -EAGAIN)
         return status;
     status = lock_try(&q->lock, LOCK_OPEN, IO_SHARED);
     *standing = JOINED;
+    if (status == 0)
+        status = map_page(q);
     if (status || control_join(&q->control))
         return status;
     (void)lock_release(&q->lock, LOCK_OPEN);
@@ -172,7 +182,7 @@ static int apply_recovered(void *context, const struct frame *frame, uint64_t ls
     return status;
 }
 
-/* What was trimmed may have held the last OPEN; then the newest segment says of which boot it is. */
+/* The last OPEN may have been trimmed; then the newest segment says of which boot it is. */
 static bool same_boot(const struct core *q, const struct recovery *recovery)
 {
     const unsigned char *now = q->log.boot_id;
@@ -287,7 +297,7 @@ static void fill_page(struct core *q, const quplog_options *options)
     q->table.live = true;
 }
 
-/* A spare that a power cut may have emptied is made anew; a disk that has no room for one has none. */
+/* A spare that a power cut may have emptied is made anew. A disk without room for one has none. */
 static int have_spare(struct core *q, enum quplog_ending ending)
 {
     int status = ending == QUPLOG_REBOOT ? segment_drop_spare(q->io, q->dir) : QUPLOG_OK;
@@ -360,10 +370,12 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     q->lock_timeout_us = options->lock_timeout_us;
     q->flush_interval_us =
         options->flush_interval_us ? options->flush_interval_us : DEFAULT_FLUSH_US;
+    q->flush_bit = 1U << (io->process_id(io->world) & 31);
     q->start_flusher = flush_start;
     table_init(&q->table);
     io->mutex_init(io->world, &q->view);
     io->mutex_init(io->world, &q->keeping);
+    io->mutex_init(io->world, &q->compacting);
     log_init(&q->log, io, &q->control, dir);
     sync_init(&q->sync, io, &q->control, &q->lock);
     q->sync.log = &q->log;
@@ -383,6 +395,7 @@ static void free_core(struct core *q)
     io->mutex_destroy(io->world, &q->sync.mutex);
     io->mutex_destroy(io->world, &q->view);
     io->mutex_destroy(io->world, &q->keeping);
+    io->mutex_destroy(io->world, &q->compacting);
     free(q);
 }
 
@@ -421,8 +434,6 @@ static int open_core(struct core *q, const quplog_options *options, quplog_repor
     status = lock_file_open(&q->lock, q->io, q->dir);
     if (status == 0)
         status = lock_file_open(&q->probe, q->io, q->dir);
-    if (status == 0)
-        status = control_open(&q->control, q->io, q->dir);
     if (status == 0)
         status = stand(q, &standing, report);
     if (status)

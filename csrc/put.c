@@ -279,13 +279,14 @@ static int append_batch(struct core *q, const quplog_batch *batch, uint64_t *fir
     return status;
 }
 
-int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn)
+int quplog_commit(quplog *log, quplog_batch *batch, int flags, uint64_t *first_id, uint64_t *lsn)
 {
     struct core *q = core_of(log);
+    enum commit_mode blind = flags & QUPLOG_AT_ONCE ? COMMIT_AT_ONCE : COMMIT_BLIND;
     *first_id = *lsn = 0;
     if (!q)
         return QUPLOG_CLOSED;
-    int status = commit_begin(q, batch->schedules ? COMMIT_DECIDE : COMMIT_BLIND);
+    int status = commit_begin(q, batch->schedules ? COMMIT_DECIDE : blind);
     if (status)
         return status;
     status = append_batch(q, batch, first_id);
@@ -295,7 +296,7 @@ int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_i
         return status;
     empty(batch);
     *lsn = end;
-    return sync ? commit_sync(q, end) : QUPLOG_OK;
+    return flags & QUPLOG_SYNC ? commit_sync(q, end) : QUPLOG_OK;
 }
 
 int quplog_sync_to(quplog *log, uint64_t lsn)

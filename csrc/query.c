@@ -10,7 +10,7 @@
 #include "follow.h"
 #include "roster.h"
 
-enum { QUERY_STEP = 1000 };
+enum { QUERY_STEP = 1000, SCHEDULE_TRIES = 8 };
 
 /* ---- one job ---- */
 
@@ -67,8 +67,7 @@ quplog_bytes quplog_name(quplog *log, uint32_t n)
 /* A quplog_job with the ops that it points into. */
 struct loaded {
     quplog_job job;
-    struct buffer put, finish;
-    struct buffer errors[OP_ATTEMPTS_KEPT];
+    struct fetched fetched;
     quplog_bytes error_texts[OP_ATTEMPTS_KEPT];
 };
 
@@ -77,81 +76,47 @@ static quplog_bytes bytes_of(struct span span)
     return (quplog_bytes){(const char *)span.data, span.length};
 }
 
-static int load_put(struct core *q, struct loaded *loaded, struct op *op)
+static void fill_job(struct loaded *loaded)
 {
     quplog_job *job = &loaded->job;
-    int status = fetch_op(q, job->info.put_lsn, &loaded->put, op);
-    if (status)
-        return status;
+    const struct op *op = &loaded->fetched.put;
     const struct op_job *put = op->type == QUPLOG_OP_COPY ? &op->as.copy.job : &op->as.put.job;
     job->payload = bytes_of(put->payload);
     job->tags = bytes_of(op_field(put->fields, OP_FIELD_TAGS));
     job->schedule = bytes_of(op_field(put->fields, OP_FIELD_SCHEDULE));
-    if (op->type == QUPLOG_OP_COPY)
-        job->result = bytes_of(op->as.copy.result);
-    return QUPLOG_OK;
+    job->result = bytes_of(loaded->fetched.result);
+    job->result_dropped = loaded->fetched.result_dropped;
+    for (size_t i = 0; i < loaded->fetched.error_count; i++)
+        loaded->error_texts[i] = bytes_of(loaded->fetched.errors[i].text);
+    job->errors = loaded->error_texts;
+    job->error_count = loaded->fetched.error_count;
 }
 
-/* The texts of a COPY's errors, oldest first, before those in `texts`. */
-static void add_copied_errors(struct loaded *loaded, const struct op *op)
-{
-    quplog_bytes texts[OP_ATTEMPTS_KEPT];
-    size_t count = 0, position = 0;
-    uint64_t lsn;
-    struct span error;
-    while (count < OP_ATTEMPTS_KEPT &&
-           op_copy_error(op->as.copy.errors, &position, &lsn, &error))
-        texts[count++] = bytes_of(error);
-    size_t later = loaded->job.error_count;
-    size_t kept = count + later <= OP_ATTEMPTS_KEPT ? count : OP_ATTEMPTS_KEPT - later;
-    memmove(loaded->error_texts + kept, loaded->error_texts, later * sizeof *texts);
-    memcpy(loaded->error_texts, texts + (count - kept), kept * sizeof *texts);
-    loaded->job.error_count = kept + later;
-}
-
-/* Errors are a chain from the last back to the first; the texts are wanted oldest first. */
-static int load_errors(struct core *q, struct loaded *loaded, uint64_t lsn, const struct op *put)
-{
-    struct op op;
-    while (lsn && lsn != loaded->job.info.put_lsn && loaded->job.error_count < OP_ATTEMPTS_KEPT) {
-        size_t n = loaded->job.error_count;
-        int status = fetch_op(q, lsn, &loaded->errors[n], &op);
-        if (status)
-            return status == QUPLOG_NOT_FOUND ? QUPLOG_OK : status; /* trimmed: not kept */
-        struct span error = fetch_error(&op, &lsn);
-        memmove(loaded->error_texts + 1, loaded->error_texts, n * sizeof *loaded->error_texts);
-        loaded->error_texts[0] = bytes_of(error);
-        loaded->job.error_count++;
-    }
-    if (put->type == QUPLOG_OP_COPY)
-        add_copied_errors(loaded, put);
-    return QUPLOG_OK;
-}
-
+/* Compaction may move the job while it is read: then it is read again where it stands now. */
 static int load(struct core *q, uint64_t id, struct loaded *loaded)
 {
-    struct op put, op;
-    uint64_t error_lsn = 0, finish_lsn = 0;
-    int status = follow_view(q);
-    if (status)
-        return status;
-    const struct job *job = jobs_get(&q->table.jobs, id);
-    if (job) {
-        fill_info(q, id, job, &loaded->job.info);
-        error_lsn = job->error_lsn;
-        finish_lsn = job->finished_us ? job->when : 0;
-    }
-    follow_unview(q);
-    if (!job)
-        return QUPLOG_NOT_FOUND;
-    status = load_put(q, loaded, &put);
-    if (status == QUPLOG_OK && finish_lsn > loaded->job.info.put_lsn) {
-        status = fetch_op(q, finish_lsn, &loaded->finish, &op);
-        if (status == QUPLOG_OK)
-            loaded->job.result = bytes_of(fetch_result(&op));
-    }
-    loaded->job.errors = loaded->error_texts;
-    return status ? status : load_errors(q, loaded, error_lsn, &put);
+    quplog_job_info *info = &loaded->job.info;
+    uint64_t before;
+    int status;
+    do {
+        struct fetch_places places = {0};
+        before = info->put_lsn;
+        status = follow_view(q);
+        if (status)
+            return status;
+        const struct job *job = jobs_get(&q->table.jobs, id);
+        if (job) {
+            fill_info(q, id, job, info);
+            places = fetch_places(job);
+        }
+        follow_unview(q);
+        if (!job)
+            return QUPLOG_NOT_FOUND;
+        status = fetch_job(q, &places, &loaded->fetched);
+    } while (status == QUPLOG_NOT_FOUND && info->put_lsn != before);
+    if (status == QUPLOG_OK)
+        fill_job(loaded);
+    return status;
 }
 
 int quplog_load(quplog *log, uint64_t id, quplog_job **out)
@@ -176,10 +141,7 @@ void quplog_job_free(quplog_job *job)
     struct loaded *loaded = (struct loaded *)job; /* its first member */
     if (!loaded)
         return;
-    buffer_free(&loaded->put);
-    buffer_free(&loaded->finish);
-    for (size_t i = 0; i < OP_ATTEMPTS_KEPT; i++)
-        buffer_free(&loaded->errors[i]);
+    fetch_free(&loaded->fetched);
     free(loaded);
 }
 
@@ -473,11 +435,8 @@ static int fill_schedule(struct core *q, const struct table_schedule *s, quplog_
     return status;
 }
 
-int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *count)
+static int read_schedules(struct core *q, bool due_only, quplog_schedule **out, size_t *count)
 {
-    struct core *q = core_of(log);
-    if (!q)
-        return QUPLOG_CLOSED;
     struct table_schedule *copies;
     int status = copy_schedules(q, due_only, &copies, count);
     if (status)
@@ -495,7 +454,19 @@ int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *
     if (status == QUPLOG_OK)
         return QUPLOG_OK;
     free(*out);
-    return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
+    return status;
+}
+
+int quplog_schedules(quplog *log, bool due_only, quplog_schedule **out, size_t *count)
+{
+    struct core *q = core_of(log);
+    int status = QUPLOG_NOT_FOUND;
+    if (!q)
+        return QUPLOG_CLOSED;
+    /* Compaction may move a rule while it is read; it does not move them all again at once. */
+    for (int i = 0; status == QUPLOG_NOT_FOUND && i < SCHEDULE_TRIES; i++)
+        status = read_schedules(q, due_only, out, count);
+    return status && !core_of(log) ? QUPLOG_CLOSED : status; /* its files may have gone meanwhile */
 }
 
 void quplog_schedules_free(quplog_schedule *schedules)

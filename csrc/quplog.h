@@ -102,10 +102,12 @@ enum quplog_outcome {
     QUPLOG_RUN_RELEASE = 6      /* interrupted: ready again at its old place; uses no attempt */
 };
 
-enum quplog_work_flags {
+/* For quplog_work() and quplog_commit(). */
+enum quplog_flags {
     QUPLOG_CLAIM_NEXT = 1, /* claim a job after the outcome is written */
     QUPLOG_WAIT = 2,       /* sleep until there is one to claim */
-    QUPLOG_SYNC = 4        /* return only after the outcome is durable */
+    QUPLOG_SYNC = 4,       /* return only after what was written is durable */
+    QUPLOG_AT_ONCE = 8     /* commit: QUPLOG_LOCKED rather than sleep behind another writer */
 };
 
 /* How the log that was opened had been left. */
@@ -192,6 +194,7 @@ typedef struct quplog_job {
     quplog_bytes tags;       /* as in quplog_spec */
     quplog_bytes schedule;
     quplog_bytes result;     /* succeeded: the result; cancelled: the reason */
+    bool result_dropped;     /* there was a result, but the disk was full */
     const quplog_bytes *errors; /* of the failed attempts, oldest first, at most 20 */
     size_t error_count;
 } quplog_job;
@@ -302,8 +305,13 @@ int quplog_batch_schedule(quplog_batch *batch, const char *id, size_t id_length,
                           uint64_t expected);
 int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
 /* Append the batch as one frame and empty it. *first_id: the id of its first job; the i-th has
- * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(), by *lsn. */
-int quplog_commit(quplog *log, quplog_batch *batch, bool sync, uint64_t *first_id, uint64_t *lsn);
+ * first_id + i. *lsn: pass it to quplog_sync_to(). Interrupted: as in quplog_put(), by *lsn.
+ * flags: QUPLOG_SYNC, QUPLOG_AT_ONCE. */
+int quplog_commit(quplog *log, quplog_batch *batch, int flags, uint64_t *first_id, uint64_t *lsn);
+
+/* Copy forward what still counts of all segments that are full, and remove them: what a pool's
+ * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done. */
+int quplog_compact(quplog *log);
 
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
 int quplog_sync(quplog *log);
@@ -330,7 +338,8 @@ const quplog_claim *quplog_worker_claim(const quplog_worker *worker);
  * frame where both happen. Returns the status of the claim (QUPLOG_OK, _EMPTY, _STOPPED,
  * _INTERRUPTED, ...); the outcome's own status is in claim->finish_status (_STALE: another run
  * has taken over, the outcome was not written). If an outcome could not be written (_FULL, _LOCKED,
- * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. */
+ * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. A
+ * result for which a full disk has no room is dropped, if what is left of the outcome fits. */
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data, size_t length,
                 int flags);
 /* From another thread: release the claim that `worker` has, as if it had been interrupted. What

@@ -8,8 +8,8 @@
  * power cut can leave a segment without a valid header.
  *
  * A full disk must still take what workers have to say. So one file full of zeros, the spare, is
- * kept beside the segments. Its blocks are its own, and becoming a segment is a header and a rename.
- * It is never synced: after a power cut it may be anything, so who opens the log then drops it.
+ * kept beside the segments: its blocks are its own, and to become a segment it needs a header and a
+ * new name. It is never synced: after a power cut it may be anything, so the opener drops it.
  */
 #ifndef QUPLOG_SEGMENT_H
 #define QUPLOG_SEGMENT_H

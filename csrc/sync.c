@@ -6,7 +6,7 @@
 
 #include "quplog.h"
 
-enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000 };
+enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000, TRIES_MOST = 200 };
 
 static const char POISONED[8] = "poisoned";
 
@@ -67,6 +67,39 @@ void sync_poison(struct sync *sync)
     control_fail(sync->control);
 }
 
+/* A round of syncing makes durable what stands before its target. Who waits sleeps with the bit of
+ * the round that will serve him: this one, or the next. So the end of a round wakes those who are
+ * served and one who leads the next, and not everybody else, to sleep again. */
+enum { ROUND_MASK = 7 }; /* rounds mod 8, in the low bits of the target, which a frame's end has 0 */
+
+static uint32_t bit_of(uint64_t round)
+{
+    return 1U << (round & ROUND_MASK);
+}
+
+/* With the sync locks held. */
+static void begin_round(struct control_page *page, uint64_t target)
+{
+    uint64_t number = (atomic_load(&page->round) + 1) & ROUND_MASK;
+    atomic_store(&page->round, target | number);
+}
+
+static uint32_t bit_to_wait_for(struct control_page *page, uint64_t lsn)
+{
+    uint64_t round = atomic_load(&page->round);
+    return bit_of(lsn <= (round & ~(uint64_t)ROUND_MASK) ? round : round + 1);
+}
+
+/* Whose bit is older than the next round's was served, or by a leader who died. */
+static void end_round(struct sync *sync)
+{
+    struct control_page *page = sync->control->page;
+    struct control_word *durable = &page->durable;
+    uint32_t next = bit_of(atomic_load(&page->round) + 1);
+    control_bump(sync->io, durable, CONTROL_ALL, IO_ALL_BITS ^ next);
+    control_wake(sync->io, durable, 1, next);
+}
+
 /* With the sync locks held: make everything up to the tail durable. */
 static int lead(struct sync *sync)
 {
@@ -77,7 +110,11 @@ static int lead(struct sync *sync)
         return QUPLOG_FAILED;
     if (from >= to)
         return QUPLOG_OK;
-    if (sync->flush(sync->log, from, to) != 0)
+    begin_round(control->page, to);
+    int status = sync->flush(sync->log, from, to);
+    if (status == -EMFILE)
+        return status;
+    if (status)
         sync_poison(sync);
     if (control_poisoned(control))
         return QUPLOG_FAILED;
@@ -98,35 +135,38 @@ static int try_to_lead(struct sync *sync)
         (void)lock_release(sync->lock, LOCK_SYNC);
     }
     io->mutex_unlock(io->world, &sync->mutex);
-    if (status != -EAGAIN)
-        control_bump(io, &sync->control->page->durable, CONTROL_ALL, IO_ALL_BITS);
+    if (status != -EAGAIN && status != -EMFILE)
+        end_round(sync);
     return status;
 }
 
-/* Sleep until `synced` moves, or for a slice of time. -EINTR if a signal came. */
-static int follow(struct sync *sync, uint64_t lsn, int64_t slice_us)
+/* Sleep until somebody else's round has ended, or for a slice of time. -EINTR if a signal came.
+ * `seen` is from before one tried to lead: the one who did ends his round after that. */
+static int follow(struct sync *sync, uint64_t lsn, uint32_t seen, int64_t slice_us)
 {
     const struct io *io = sync->io;
     struct control_word *durable = &sync->control->page->durable;
-    uint32_t seen = control_read(durable);
     if (control_synced(sync->control) >= lsn || control_poisoned(sync->control))
         return 0;
     return control_sleep(io, durable, seen, io->monotonic_us(io->world) + slice_us,
-                         IO_FUTEX_MONOTONIC, IO_ALL_BITS);
+                         IO_FUTEX_MONOTONIC, bit_to_wait_for(sync->control->page, lsn));
 }
 
 int sync_to(struct sync *sync, uint64_t lsn)
 {
     int64_t slice_us = SLICE_FIRST_US;
+    int tries = 0;
     while (control_synced(sync->control) < lsn) {
         if (control_poisoned(sync->control))
             return QUPLOG_FAILED;
+        uint32_t seen = control_read(&sync->control->page->durable);
         int status = try_to_lead(sync);
-        if (status && status != -EAGAIN)
+        bool again = status == -EAGAIN || (status == -EMFILE && ++tries < TRIES_MOST);
+        if (status && !again)
             return status;
-        if (status == -EAGAIN && follow(sync, lsn, slice_us) == -EINTR)
+        if (again && follow(sync, lsn, seen, slice_us) == -EINTR)
             return QUPLOG_INTERRUPTED;
-        if (status == -EAGAIN && slice_us < SLICE_LAST_US)
+        if (again && slice_us < SLICE_LAST_US)
             slice_us *= 2;
     }
     return QUPLOG_OK;

@@ -2,9 +2,10 @@
  *
  * Whoever needs an LSN to be durable calls sync_to(). One of them becomes the leader: it takes the
  * sync mutex of its process and the byte SYNC, reads the tail, syncs everything up to it, publishes
- * `synced` and wakes all. The others sleep on the word `durable`, in bounded slices after which they
- * try to lead themselves, so that nobody depends on a leader that was killed. There is no timer: a
- * batch is whatever arrived while the disk was busy. The append lock is never held during a sync.
+ * `synced` and wakes those whom that serves and one who leads next. The others sleep on the word
+ * `durable`, each by the round that will serve it, in bounded slices after which they try to lead
+ * themselves, so that nobody depends on a leader that was killed. There is no timer: a batch is
+ * whatever arrived while the disk was busy. The append lock is never held during a sync.
  *
  * A sync that fails is never repeated: the kernel may have marked the pages clean. It poisons the
  * log: every later append and sync fails, and the marker file makes the next opener write the bytes
@@ -22,7 +23,8 @@ struct sync {
     const struct lock_file *lock;
     struct io_mutex mutex; /* of the process; held by who leads, or closes the files */
     int marker; /* descriptor of the file `poison`, made when the log is opened */
-    /* Make the bytes [from, to) durable: files and directory. Set by the log. */
+    /* Make the bytes [from, to) durable: files and directory. Set by the log. -EMFILE: it could not
+       be tried, which is no failure: it, or another process, tries again. */
     int (*flush)(void *log, uint64_t from, uint64_t to);
     void *log;
 };
@@ -36,7 +38,8 @@ int sync_open(struct sync *sync, int dir, bool *poisoned);
 void sync_close(struct sync *sync);
 /* After a recovery has repaired what the failed sync left: clear the marker. */
 int sync_heal(struct sync *sync);
-/* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED. */
+/* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED; -EMFILE: for
+ * ten seconds neither this process nor another could sync. */
 int sync_to(struct sync *sync, uint64_t lsn);
 /* Fail this log from now on, for everybody who has it open. */
 void sync_poison(struct sync *sync);

@@ -11,9 +11,9 @@
  * DUE op says which have come due. Finished jobs stand in two heaps by the LSN that finished them,
  * for FORGET.
  *
- * Everything in the table stands in the log at its put_lsn, in an op that says all of it; compaction
- * moves that forward by copying. `live_bytes` is what copying all of it now would write: the ops,
- * not the frames around them.
+ * Each thing in the table has a put_lsn: the op of the log with all of it that does not change.
+ * Compaction moves that forward by copying. `live_bytes` is what copying everything now would
+ * write: the ops, not the frames around them.
  *
  * Not synchronised: the owner holds the table mutex while it reads or applies.
  */

@@ -11,6 +11,9 @@ enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
  * of them waits so long at most, and the others for him and each other's writes. */
 enum { GATE_US = 1000000 };
 
+/* Deadlines of who does not wait, and of who asks the clock only if he has to wait. */
+enum { AT_ONCE = -1, NOT_KNOWN_YET = 0 };
+
 /* ---- the byte APPEND ---- */
 
 static int try_byte(struct core *q)
@@ -55,8 +58,9 @@ static int wait_for_byte(struct core *q, int64_t deadline_us)
 
 /* ---- what a dead writer left ---- */
 
-/* A frame that is accepted may have given ids that nobody knows of yet. */
-static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
+/* A frame that is accepted may have given ids that nobody knows of yet, or say where the log
+ * begins. */
+static int accept(void *context, const struct frame *frame, uint64_t lsn)
 {
     struct core *q = context;
     struct control_number *next_id = &q->control.page->next_id;
@@ -65,7 +69,10 @@ static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
     struct op op;
     struct op_job names = {0};
     enum op_verdict verdict = OP_VALID;
+    struct frame_trim trim;
     (void)lsn;
+    if (frame->kind == FRAME_TRIM && frame_trim_decode(frame->body, &trim))
+        control_write_number(&q->control.page->first_lsn, trim.first_lsn);
     if (frame->kind != FRAME_OPS)
         return QUPLOG_OK;
     while (verdict == OP_VALID || verdict == OP_SKIPPED) {
@@ -80,7 +87,7 @@ static int count_ids(void *context, const struct frame *frame, uint64_t lsn)
 static int begin(struct core *q)
 {
     bool repaired;
-    int status = log_begin(&q->log, count_ids, q, &repaired);
+    int status = log_begin(&q->log, accept, q, &repaired);
     if (status == QUPLOG_OK && repaired) {
         /* Whom it would have woken, and what it made due, is not known: everybody looks. */
         control_write_number(&q->control.page->next_due, 1);
@@ -113,7 +120,7 @@ static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct c
         return status;
     status = try_byte(q);
     if (status == -EAGAIN)
-        status = wait_for_byte(q, deadline_us ? deadline_us : deadline(q));
+        status = wait_for_byte(q, deadline_us == NOT_KNOWN_YET ? deadline(q) : deadline_us);
     if (status)
         return control_poisoned(&q->control) ? QUPLOG_FAILED : in_words(status);
     status = begin(q);
@@ -124,11 +131,12 @@ static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct c
     return status;
 }
 
-static int take(struct core *q, int (*usable)(struct core *q))
+static int take(struct core *q, int64_t deadline_us, int (*usable)(struct core *q))
 {
-    int64_t deadline_us = 0; /* not needed yet */
     int status = usable(q);
     if (status == QUPLOG_OK && !gate_try(&q->append)) {
+        if (deadline_us == AT_ONCE)
+            return QUPLOG_LOCKED;
         deadline_us = deadline(q);
         status = in_words(gate_take(&q->append, q->io, deadline_us + GATE_US));
     }
@@ -145,7 +153,12 @@ static int take(struct core *q, int (*usable)(struct core *q))
 
 int turn_take(struct core *q)
 {
-    return take(q, core_usable);
+    return take(q, NOT_KNOWN_YET, core_usable);
+}
+
+int turn_try(struct core *q)
+{
+    return take(q, AT_ONCE, core_usable);
 }
 
 static int writable(struct core *q)
@@ -155,7 +168,7 @@ static int writable(struct core *q)
 
 int turn_take_last(struct core *q)
 {
-    return take(q, writable);
+    return take(q, NOT_KNOWN_YET, writable);
 }
 
 void turn_give(struct core *q)

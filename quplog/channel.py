@@ -2,8 +2,9 @@
 
 The enqueues of one loop turn become one frame (without being one transaction): they are appended
 together when the turn ends, and one thread waits in the store until they are durable and then
-resolves the whole batch at once. Waiting for results works likewise: one thread waits in the store
-until any job has finished, and resolves those that somebody here waits for.
+resolves the whole batch at once. If another writer is in the way at that moment, that thread
+appends them too. Waiting for results works likewise: one thread waits in the store until any job
+has finished, and resolves those that somebody here waits for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from quplog.errors import JobNotFound, LogClosed, PayloadError
+from quplog.errors import JobNotFound, LogClosed, LogLocked, PayloadError
 from quplog.store import Put, Store
 
 FRAME_BYTES = 16 * 1024 * 1024
@@ -38,13 +39,23 @@ class _Ask(NamedTuple):
     future: Future[int]
 
 
+class _Batch(NamedTuple):
+    """What the thread behind the loops has to do for one of them."""
+
+    loop: AbstractEventLoop
+    settlements: list[Settlement]
+    """Futures to be resolved when all is durable."""
+    asks: Sequence[_Ask]
+    """Jobs to be stored first."""
+
+
 class Channel:
     """Enqueues and results for event loops; any number of loops may share one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turns: dict[AbstractEventLoop, list[_Ask]] = {}
-        self._durability = _Durability(store)
+        self._behind = _Behind(store)
         self._results = _Results(store)
 
     async def put(self, put: Put, *, sync: bool) -> int:
@@ -64,7 +75,7 @@ class Channel:
 
     def stop(self) -> None:
         """End the threads: before the store is closed, which ends what they wait for."""
-        self._durability.stop()
+        self._behind.stop()
         self._results.stop()
 
     def join(self) -> None:
@@ -76,8 +87,13 @@ class Channel:
             self._append(loop, asks)
 
     def _append(self, loop: AbstractEventLoop, asks: Sequence[_Ask]) -> None:
+        if self._behind.appends:  # what came before is still on its way
+            self._behind.append(loop, asks)
+            return
         try:
-            ids = self._store.put([ask.put for ask in asks], sync=False)
+            ids = self._store.put([ask.put for ask in asks], sync=False, wait=False)
+        except LogLocked:
+            self._behind.append(loop, asks)
         except PayloadError as error:
             if len(asks) == 1:
                 _settle([(asks[0].future, error)])
@@ -89,37 +105,46 @@ class Channel:
         else:
             appended = list(zip(asks, ids, strict=True))
             _settle([(ask.future, job_id) for ask, job_id in appended if not ask.sync])
-            self._durability.await_sync(
-                loop, [(ask.future, job_id) for ask, job_id in appended if ask.sync]
-            )
+            self._behind.sync(loop, [(ask.future, job_id) for ask, job_id in appended if ask.sync])
 
 
-class _Durability:
-    """The thread that waits until what was appended is durable."""
+class _Behind:
+    """The thread behind the event loops: it waits where they must not, for the disk or the lock."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._stopped = False
-        self._batches: SimpleQueue[tuple[AbstractEventLoop, list[Settlement]] | None]
-        self._batches = SimpleQueue()
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread = _LazyThread("quplog-durability", self._run)
+        self.appends = 0
+        """How many batches wait to be appended; those that come later must stay behind them."""
 
-    def await_sync(self, loop: AbstractEventLoop, settlements: list[Settlement]) -> None:
-        if not settlements:
-            return
-        with self._lock:
-            if not self._stopped:
-                self._batches.put((loop, settlements))
-                self._thread.start()
-                return
-        _settle(_outcome(settlements, self._sync()))  # the queue is just being closed
+    def sync(self, loop: AbstractEventLoop, settlements: list[Settlement]) -> None:
+        """Resolve these futures when all that was appended before is durable."""
+        if settlements:
+            self._take(_Batch(loop, settlements, ()))
+
+    def append(self, loop: AbstractEventLoop, asks: Sequence[_Ask]) -> None:
+        """Store these jobs, however long that takes."""
+        self._take(_Batch(loop, [], asks))
 
     def stop(self) -> None:
+        """Do what is there, then end."""
         with self._lock:
             self._stopped = True
         self._batches.put(None)
         self._thread.join()
+
+    def _take(self, batch: _Batch) -> None:
+        with self._lock:
+            if not self._stopped:
+                self.appends += bool(batch.asks)
+                self._batches.put(batch)
+                self._thread.start()
+                return
+        for loop, settlements in self._settled([batch]):  # the queue is just being closed
+            _settle_from_thread(loop, settlements)
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
@@ -127,15 +152,40 @@ class _Durability:
             with suppress(Empty):
                 while (batch := self._batches.get_nowait()) is not None:
                     batches.append(batch)
-            failure = self._sync()
-            for loop, settlements in batches:
-                _settle_from_thread(loop, _outcome(settlements, failure))
+            for loop, settlements in self._settled(batches):
+                _settle_from_thread(loop, settlements)
+            with self._lock:
+                self.appends -= sum(bool(each.asks) for each in batches)
             if batch is None:
                 return
 
-    def _sync(self) -> Exception | None:
+    def _settled(
+        self, batches: Sequence[_Batch]
+    ) -> Iterator[tuple[AbstractEventLoop, list[Settlement]]]:
+        """Append what has to be, make all of it durable, and say how each ended."""
+        outcomes = [batch.settlements + self._put(batch.asks) for batch in batches]
+        failure = self._error_of(self._store.sync)
+        for batch, settlements in zip(batches, outcomes, strict=True):
+            yield batch.loop, _outcome(settlements, failure)
+
+    def _put(self, asks: Sequence[_Ask]) -> list[Settlement]:
+        ids: Sequence[int] = ()
+
+        def put() -> None:
+            nonlocal ids
+            ids = self._store.put([ask.put for ask in asks], sync=False)
+
+        error = self._error_of(put) if asks else None
+        if isinstance(error, PayloadError) and len(asks) > 1:
+            return [settlement for ask in asks for settlement in self._put([ask])]
+        if error is not None:
+            return [(ask.future, error) for ask in asks]
+        return [(ask.future, job_id) for ask, job_id in zip(asks, ids, strict=True)]
+
+    @staticmethod
+    def _error_of(call: Callable[[], None]) -> Exception | None:
         try:
-            self._store.sync()
+            call()
         except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the enqueuers
             return error
         return None
@@ -270,7 +320,10 @@ def _frames(asks: list[_Ask]) -> Iterator[list[_Ask]]:
 def _outcome(settlements: list[Settlement], failure: Exception | None) -> list[Settlement]:
     if failure is None:
         return settlements
-    return [(future, failure) for future, _ in settlements]
+    return [
+        (future, outcome if isinstance(outcome, BaseException) else failure)
+        for future, outcome in settlements
+    ]
 
 
 def _settle(settlements: Sequence[Settlement]) -> None:

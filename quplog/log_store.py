@@ -304,9 +304,12 @@ class LogStore:
 
     # Putting jobs
 
-    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
-        """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
-        return self._commit(self._batch(puts), len(puts), sync=sync)
+    def put(self, puts: Sequence[Put], *, sync: bool, wait: bool = True) -> range:
+        """Store all jobs or none; their ids, in order. Durable on return if `sync`.
+
+        Not to `wait`: raise LogLocked rather than sleep behind another writer.
+        """
+        return self._commit(self._batch(puts), len(puts), sync=sync, wait=wait)
 
     def put_one(
         self,
@@ -337,6 +340,10 @@ class LogStore:
         """Return when all that was stored before is durable."""
         _check(_wait(lib.quplog_sync, self._open_log()))
 
+    def compact(self) -> None:
+        """Copy what still counts out of all segments that are full, and remove them."""
+        _check(lib.quplog_compact(self._open_log()))
+
     def _batch(self, puts: Iterable[Put]) -> Any:
         batch = ffi.gc(lib.quplog_batch_new(), lib.quplog_batch_free)
         if not batch:
@@ -349,12 +356,13 @@ class LogStore:
                 raise _error(status, spec.task)
         return batch
 
-    def _commit(self, batch: Any, count: int, *, sync: bool) -> range:
+    def _commit(self, batch: Any, count: int, *, sync: bool, wait: bool = True) -> range:
         log = self._open_log()
         out = ffi.new("uint64_t[2]")
-        status = lib.quplog_commit(log, batch, sync, out, out + 1)
+        flags = (lib.QUPLOG_SYNC if sync else 0) | (0 if wait else lib.QUPLOG_AT_ONCE)
+        status = lib.quplog_commit(log, batch, flags, out, out + 1)
         while status == lib.QUPLOG_INTERRUPTED and not out[1]:  # nothing was written yet
-            status = lib.quplog_commit(log, batch, sync, out, out + 1)
+            status = lib.quplog_commit(log, batch, flags, out, out + 1)
         if status == lib.QUPLOG_INTERRUPTED:
             status = _wait(lib.quplog_sync_to, log, out[1])
         _check(status)
@@ -434,6 +442,7 @@ class LogStore:
             tags=_unprefixed(_bytes(job.tags)),
             result=_bytes(job.result) if job.result.data else None,
             errors=tuple(_bytes(job.errors[i]) for i in range(job.error_count)),
+            result_dropped=job.result_dropped,
         )
 
     def find(

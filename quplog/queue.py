@@ -237,6 +237,14 @@ class JobQueue:
         """Return when everything that was enqueued so far is on the disk."""
         self._store.sync()
 
+    def compact(self) -> None:
+        """Give disk space back now: of jobs that were forgotten, and of what finished jobs took.
+
+        A started pool does this by itself when the log has grown; whatever it is that is stored
+        stays. Returns when it is done. Raises LogFull, LogCorrupt, LogFailed.
+        """
+        self._store.compact()
+
     # Schedules
 
     def schedule(

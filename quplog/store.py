@@ -92,6 +92,8 @@ class Details:
     tags: tuple[str, ...]
     result: bytes | None
     errors: tuple[bytes, ...]
+    result_dropped: bool = False
+    """It succeeded, but there was no room to keep what it returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,11 @@ class Seat(Protocol):
 class Store(Protocol):
     """The verbs. Each may be called from any thread at any time."""
 
-    def put(self, puts: Sequence[Put], *, sync: bool) -> range:
-        """Store all jobs or none; their ids, in order. Durable on return if `sync`."""
+    def put(self, puts: Sequence[Put], *, sync: bool, wait: bool = True) -> range:
+        """Store all jobs or none; their ids, in order. Durable on return if `sync`.
+
+        Not to `wait`: raise LogLocked at once if another writer is in the way.
+        """
         ...
 
     def put_one(
@@ -167,6 +172,10 @@ class Store(Protocol):
 
     def sync(self) -> None:
         """Return when all that was stored before is durable."""
+        ...
+
+    def compact(self) -> None:
+        """Give back now the space of what no longer counts; a started pool does so by itself."""
         ...
 
     def serve(self, tasks: Mapping[str, object], queues: Sequence[str] | None) -> None:

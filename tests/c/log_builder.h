@@ -72,14 +72,14 @@ static inline uint64_t build_frame(struct builder *b, uint8_t kind, size_t lengt
     return build_body(b, kind, bytes, length, synced);
 }
 
-/* All before first_lsn is gone, and it was synced when this was written. */
-static inline uint64_t build_trim(struct builder *b, uint64_t first_lsn)
+/* All before first_lsn is gone. */
+static inline uint64_t build_trim(struct builder *b, uint64_t first_lsn, uint64_t synced)
 {
     unsigned char bytes[FRAME_HEADER + FRAME_TRIM_BODY];
     struct frame_trim trim = {.first_lsn = first_lsn, .next_id = 1, .epoch = 1};
     frame_trim_encode(bytes + FRAME_HEADER, &trim);
     b->first_lsn = first_lsn;
-    return build_body(b, FRAME_TRIM, bytes, FRAME_TRIM_BODY, b->next);
+    return build_body(b, FRAME_TRIM, bytes, FRAME_TRIM_BODY, synced);
 }
 
 /* The frame that a log writes most: one whose ops do not matter here. */

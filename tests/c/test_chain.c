@@ -1,6 +1,8 @@
 /* Where a log begins and ends, for directories written by hand, also while others change them. */
 #include "chain.h"
 
+#include <sys/wait.h>
+
 #include "log_builder.h"
 
 struct verdict {
@@ -485,7 +487,7 @@ static void build_trimmed(struct builder *b, uint64_t bases[SEGMENTS], bool repe
         build_ops(b, 0);
         build_ops(b, 0);
         if (i == (repeated ? SEGMENTS - 2 : SEGMENTS - 1))
-            build_trim(b, bases[FIRST]);
+            build_trim(b, bases[FIRST], b->next);
         else
             build_ops(b, 0);
     }
@@ -559,6 +561,37 @@ TEST(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers)
         }
 }
 
+TEST(a_leftover_that_lost_its_last_bytes_is_cut_off)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    build_trimmed(&b, bases, true);
+    shorten(bases[1], bases[2] - 8);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK_EQUAL(v.first, bases[FIRST] + SEGMENT_HEADER);
+    CHECK_EQUAL(v.trimmed, FIRST);
+    build_end(&b);
+}
+
+/* A power cut took the end of the last segment but one, and left the last with the next TRIM. */
+TEST(an_unsynced_end_that_is_lost_behind_a_trim_is_torn_as_ever)
+{
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    build_trimmed(&b, bases, false);
+    uint64_t x = build_ops(&b, 0), last = b.segment.header.base;
+    build_segment(&b, b.next, b.next, 0);
+    build_trim(&b, bases[FIRST + 1], x);
+    shorten(last, x);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.status, QUPLOG_OK);
+    CHECK_EQUAL(v.end, CHAIN_TORN);
+    CHECK_EQUAL(v.x, x);
+    CHECK_EQUAL(v.trimmed, 0);
+    build_end(&b);
+}
+
 TEST(a_gap_that_no_trim_explains_is_corrupt)
 {
     struct builder b;
@@ -602,7 +635,7 @@ TEST(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it)
     uint64_t second = b.next;
     build_segment(&b, second, second, 0);
     build_ops(&b, 0);
-    uint64_t trim = build_trim(&b, second);
+    uint64_t trim = build_trim(&b, second, b.next);
     build_segment(&b, b.next, b.next, trim);
     build_ops(&b, trim);
     lab_lose(test_directory(), second, trim, FRAME_HEADER + FRAME_TRIM_BODY);
@@ -626,7 +659,7 @@ TEST(a_segment_that_ends_in_a_payload_of_zeros_is_no_gap)
     free(zeros);
     build_segment(&b, b.next, b.next, 0);
     build_ops(&b, 0);
-    build_trim(&b, b.segment.header.base);
+    build_trim(&b, b.segment.header.base, b.next);
     struct verdict v = judge();
     CHECK_EQUAL(v.end, CHAIN_CLEAN);
     CHECK_EQUAL(v.frames, 4);
@@ -646,7 +679,7 @@ TEST(a_gap_before_a_segment_that_a_recovery_began_is_seen)
     build_ops(&b, 0); /* given up */
     build_segment(&b, UINT64_C(1) << 36, end, 0);
     build_ops(&b, 0);
-    build_trim(&b, UINT64_C(1) << 36);
+    build_trim(&b, UINT64_C(1) << 36, b.next);
     remove_segment(second);
     struct verdict v = judge();
     CHECK_EQUAL(v.end, CHAIN_CLEAN);
@@ -841,7 +874,7 @@ TEST(a_reader_who_slept_at_the_tail_while_it_was_trimmed_away_goes_on_behind_it)
             build_ops(&b, 0);
         uint64_t second = b.next;
         build_segment(&b, second, second, 0);
-        uint64_t trim = build_trim(&b, second);
+        uint64_t trim = build_trim(&b, second, b.next);
         remove_segment(0);
         if (beyond)
             CHECK_EQUAL(chain_next(&chain, &frame, &lsn), QUPLOG_NOT_FOUND);
@@ -917,7 +950,7 @@ static void remove_the_last_but_one(struct others *others)
 {
     for (int i = 0; i < SEGMENTS - 1; i++)
         remove_segment(others->bases[i]);
-    build_trim(others->b, others->bases[SEGMENTS - 1]);
+    build_trim(others->b, others->bases[SEGMENTS - 1], others->b->next);
 }
 
 /* The frame at X is half written, and by the time that D is looked for all of it was trimmed. */
@@ -1060,7 +1093,7 @@ TEST(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_mad
     }
     REQUIRE(quplog_reader_open(test_directory(), 0, &reader, NULL) == QUPLOG_OK);
     CHECK_EQUAL(read_number(reader), 1);
-    build_trim(&b, bases[3]);
+    build_trim(&b, bases[3], b.next);
     for (int i = 0; i < 3; i++)
         remove_segment(bases[i]);
     CHECK_EQUAL(read_number(reader), 2); /* it has that file open */
@@ -1073,6 +1106,99 @@ TEST(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_mad
     CHECK_EQUAL(read_number(reader), 0);
     quplog_reader_close(reader);
     build_end(&b);
+}
+
+/* ---- all at once ---- */
+
+enum { ROUNDS = 300, KEPT = 3 };
+
+/* In a process of its own: small segments of numbered frames, of which the last few are kept. */
+static void write_and_trim(void)
+{
+    struct builder b;
+    uint64_t bases[ROUNDS], number = 0;
+    unsigned oldest = 0;
+    build_begin(&b);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i > 0)
+            build_segment(&b, b.next, b.next, b.next);
+        bases[i] = b.segment.header.base;
+        for (int k = 0; k < 20; k++)
+            build_number(&b, ++number);
+        if (i % KEPT || i < KEPT)
+            continue;
+        build_trim(&b, bases[i - KEPT], b.next);
+        while (oldest < i - KEPT)
+            remove_segment(bases[oldest++]);
+    }
+    build_end(&b);
+}
+
+static pid_t start_writer(void)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    if (setjmp(test_now.end) == 0) {
+        write_and_trim();
+        _exit(0);
+    }
+    _exit(1);
+}
+
+/* One reading from the oldest to the tail as it then is: the last number; 0: nothing was there. No
+ * number may be missed between two, unless it is told. */
+static uint64_t read_beside(int dir, unsigned *told)
+{
+    struct chain chain;
+    struct frame frame;
+    enum chain_end end = CHAIN_CLEAN;
+    uint64_t lsn, before = 0;
+    int status = chain_open(&chain, io_system(), dir);
+    while (status == QUPLOG_OK && chain.count) {
+        status = chain_next(&chain, &frame, &lsn);
+        if (status == QUPLOG_OK && frame.kind == FRAME_OPS) {
+            uint64_t number = get_u64(frame.body.data + 8);
+            CHECK(before == 0 || number == before + 1);
+            before = number;
+        } else if (status == QUPLOG_NOT_FOUND) {
+            before = 0;
+            (*told)++;
+            status = QUPLOG_OK;
+        } else if (status == QUPLOG_EMPTY) {
+            status = chain_judge(&chain, &end);
+            bool again = status == QUPLOG_OK && end == CHAIN_CORRUPT && chain_recheck(&chain);
+            if (status == QUPLOG_OK && !again)
+                break;
+            status = QUPLOG_OK;
+        }
+    }
+    CHECK_EQUAL(status, QUPLOG_OK);
+    CHECK(end != CHAIN_CORRUPT);
+    if (end == CHAIN_CORRUPT)
+        printf("    %s\n", chain.report.message);
+    chain_close(&chain);
+    return before;
+}
+
+TEST(a_reader_beside_a_writer_who_trims_sees_no_damage_and_misses_nothing_untold)
+{
+    uint64_t last = 0;
+    unsigned told = 0, readings = 0;
+    int dir = open(test_directory(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = -1;
+    REQUIRE(dir >= 0);
+    pid_t child = start_writer();
+    REQUIRE(child > 0);
+    while (waitpid(child, &code, WNOHANG) == 0) {
+        uint64_t now = read_beside(dir, &told);
+        CHECK(now >= last);
+        last = now;
+        readings++;
+    }
+    CHECK_EQUAL(code, 0);
+    CHECK_EQUAL(read_beside(dir, &told), ROUNDS * 20);
+    CHECK(readings > 0);
+    close(dir);
 }
 
 int main(int argc, char **argv)
@@ -1106,6 +1232,8 @@ int main(int argc, char **argv)
         LISTED(a_recheck_sees_what_was_written_meanwhile),
         LISTED(a_trimming_cut_short_may_have_left_any_of_the_old_segments),
         LISTED(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers),
+        LISTED(a_leftover_that_lost_its_last_bytes_is_cut_off),
+        LISTED(an_unsynced_end_that_is_lost_behind_a_trim_is_torn_as_ever),
         LISTED(a_gap_that_no_trim_explains_is_corrupt),
         LISTED(what_is_not_proved_to_be_trimmed_is_set_aside_and_not_removed),
         LISTED(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it),
@@ -1126,6 +1254,7 @@ int main(int argc, char **argv)
         LISTED(a_directory_that_is_removed_under_a_reader_is_told),
         LISTED(a_call_that_fails_is_told_and_never_taken_for_an_end),
         LISTED(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_made),
+        LISTED(a_reader_beside_a_writer_who_trims_sees_no_damage_and_misses_nothing_untold),
     };
     return RUN(tests, argc, argv);
 }

@@ -431,7 +431,7 @@ TEST(a_futex_deadline_is_wall_clock_time_and_is_not_early)
     int64_t deadline_us = IO_ASK(now_us) + 20000;
     CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS), -ETIMEDOUT);
     CHECK(IO_ASK(now_us) >= deadline_us);
-    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS), -ETIMEDOUT); /* already past */
+    CHECK_EQUAL(IO(futex_wait, &word, 0, deadline_us, 0, IO_ALL_BITS), -ETIMEDOUT);
     CHECK_EQUAL(IO(futex_wait, &word, 0, 0, IO_FUTEX_SHARED, IO_ALL_BITS), -ETIMEDOUT);
 }
 
@@ -509,7 +509,8 @@ TEST(a_shared_futex_reaches_another_process)
     pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0)
-        _exit(IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, IO_FUTEX_SHARED, IO_ALL_BITS) == 0 ? 0 : 1);
+        _exit(IO(futex_wait, word, 0, IO_ASK(now_us) + GUARD_US, IO_FUTEX_SHARED, IO_ALL_BITS) !=
+              0);
     CHECK(wake_one(word, true));
     int status;
     REQUIRE(waitpid(child, &status, 0) == child);

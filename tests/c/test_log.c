@@ -38,8 +38,8 @@ TEST(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_pro
     size_t rename = find(e, count, 0, FAULTY_RENAME, name, false);
     /* The descriptor was opened under the temporary name, and goes by it in the record. */
     size_t frame = find(e, count, 0, FAULTY_WRITE, temporary, true);
-    size_t old = find(e, count, 0, FAULTY_SYNC, "0000000000000000.log.tmp", false);
-    size_t new = find(e, count, 0, FAULTY_SYNC, temporary, false);
+    size_t old = find(e, count, 0, FAULTY_SYNC, "0000000000000000.log", false);
+    size_t new = find(e, count, 0, FAULTY_SYNC, name, false);
     size_t directory = find(e, count, 0, FAULTY_DIRECTORY, lab_path("log"), false);
     CHECK(header < rename && rename < frame);
     CHECK_EQUAL(e[header].offset, 0);
@@ -376,18 +376,169 @@ TEST(a_descriptor_is_never_mistaken_for_a_status)
         close(held[i]);
 }
 
-TEST(a_second_owner_is_locked_out_and_told_who_has_it)
+/* ---- who comes second ---- */
+
+static int try_at_once(struct faulty *f, quplog **out, quplog_report *report)
+{
+    quplog_options options = lab_options();
+    options.lock_timeout_us = 0;
+    memset(report, 0, sizeof *report);
+    return open_with(faulty_io(f), lab_path("log"), &options, out, report);
+}
+
+TEST(a_second_process_joins_and_sees_what_the_first_has_put)
 {
     struct faulty *one = faulty_new(), *two = faulty_new();
     quplog *q = lab_open(one, lab_path("log")), *other = NULL;
     quplog_report report;
-    CHECK_EQUAL(lab_try(two, lab_path("log"), &other, &report), QUPLOG_LOCKED);
-    CHECK(strstr(report.message, "process"));
-    lab_close(q);
-    other = lab_open(two, lab_path("log"));
+    lab_put(q, 0, SMALL, false);
+    CHECK_EQUAL(lab_try(two, lab_path("log"), &other, &report), QUPLOG_OK);
+    CHECK_EQUAL(report.ending, QUPLOG_SHARED);
+    lab_put(other, 1, SMALL, true);
+    lab_expect(q, 2);
+    lab_expect(other, 2);
+    CHECK_EQUAL(lab_stats(q).epoch, 1);
+    lab_close(q); /* it is not the last: no goodbye */
+    lab_put(other, 2, SMALL, false);
     lab_close(other);
+    CHECK_EQUAL(lab_try(one, lab_path("log"), &q, &report), QUPLOG_OK);
+    CHECK_EQUAL(report.ending, QUPLOG_CLEAN);
+    lab_expect(q, 3);
+    lab_close(q);
     faulty_free(one);
     faulty_free(two);
+}
+
+struct latecomer {
+    struct faulty *f;
+    int status;
+    quplog_report report;
+};
+
+static void try_to_join(void *context)
+{
+    struct latecomer *late = context;
+    quplog *q;
+    if (late->status == QUPLOG_OK) /* else it has been told already */
+        late->status = try_at_once(late->f, &q, &late->report);
+}
+
+TEST(nobody_joins_while_the_first_recovers)
+{
+    struct faulty *one = faulty_new();
+    struct latecomer late = {.f = faulty_new()};
+    lab_close(lab_open(one, lab_path("log")));
+    faulty_before(one, FAULTY_WRITE, try_to_join, &late);
+    quplog *q = lab_open(one, lab_path("log"));
+    faulty_before(one, FAULTY_WRITE, NULL, NULL);
+    CHECK_EQUAL(late.status, QUPLOG_LOCKED);
+    CHECK(strstr(late.report.message, "process"));
+    lab_close(q);
+    faulty_free(one);
+    faulty_free(late.f);
+}
+
+TEST(nobody_joins_a_log_that_failed_until_all_have_let_go)
+{
+    struct faulty *one = faulty_new(), *two = faulty_new(), *three = faulty_new();
+    quplog *q = lab_open(one, lab_path("log")), *idle = lab_open(two, lab_path("log")), *new;
+    quplog_report report;
+    lab_put(q, 0, SMALL, true);
+    faulty_fail(one, FAULTY_SYNC, 1, -EIO);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
+    CHECK_EQUAL(try_at_once(three, &new, &report), QUPLOG_LOCKED);
+    CHECK(strstr(report.message, "process"));
+    CHECK_EQUAL(lab_try_put(idle, 2, SMALL, false), QUPLOG_FAILED); /* it notices */
+    REQUIRE(try_at_once(three, &new, &report) == QUPLOG_OK);
+    lab_expect(new, 2);
+    lab_close(new);
+    lab_leave(q);
+    lab_leave(idle);
+    faulty_free(one);
+    faulty_free(two);
+    faulty_free(three);
+}
+
+/* The failure is seen, then the others let go, then this one recovers: all in one opening. */
+static struct {
+    struct io io;
+    quplog *idle; /* lets go at the first pause */
+} patient;
+
+static int pause_and_let_go(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
+                            int flags, uint32_t bits)
+{
+    if (patient.idle)
+        lab_leave(patient.idle);
+    patient.idle = NULL;
+    return io_system()->futex_wait(w, word, expected, deadline_us, flags, bits);
+}
+
+TEST(who_waits_for_a_failed_log_recovers_it_when_it_is_free)
+{
+    struct faulty *one = faulty_new(), *two = faulty_new(), *three = faulty_new();
+    quplog *q = lab_open(one, lab_path("log")), *new;
+    quplog_options options = lab_options();
+    quplog_report report;
+    options.lock_timeout_us = 5 * INT64_C(1000000);
+    patient.io = *faulty_io(three);
+    patient.io.futex_wait = pause_and_let_go;
+    patient.idle = lab_open(two, lab_path("log"));
+    lab_put(q, 0, SMALL, true);
+    faulty_fail(one, FAULTY_SYNC, 1, -EIO);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
+    REQUIRE(open_with(&patient.io, lab_path("log"), &options, &new, &report) == QUPLOG_OK);
+    CHECK(!patient.idle);
+    lab_put(new, 2, SMALL, true);
+    lab_expect(new, 3);
+    lab_close(new);
+    lab_leave(q);
+    faulty_free(one);
+    faulty_free(two);
+    faulty_free(three);
+}
+
+/* Two make the log at once: the page that the one fills must not be the page that the other uses. */
+struct rival {
+    struct faulty *f;
+    quplog *q;
+    int status;
+    bool tried;
+};
+
+static void open_and_put(void *context)
+{
+    struct rival *rival = context;
+    quplog_report report;
+    if (rival->tried)
+        return;
+    rival->tried = true;
+    rival->status = try_at_once(rival->f, &rival->q, &report);
+    if (rival->status == QUPLOG_OK)
+        rival->status = lab_try_put(rival->q, 0, SMALL, true);
+}
+
+TEST(a_page_is_never_emptied_under_those_who_use_it)
+{
+    struct faulty *one = faulty_new();
+    struct rival rival = {.f = faulty_new()};
+    quplog_report report;
+    quplog *q = NULL;
+    faulty_before(one, FAULTY_WRITE, open_and_put, &rival); /* the first write fills the page */
+    int status = lab_try(one, lab_path("log"), &q, &report);
+    faulty_before(one, FAULTY_WRITE, NULL, NULL);
+    CHECK(rival.tried);
+    CHECK(status == QUPLOG_OK && (rival.status == QUPLOG_OK || rival.status == QUPLOG_LOCKED));
+    if (status == QUPLOG_OK)
+        CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_OK);
+    if (rival.q) {
+        CHECK_EQUAL(lab_try_put(rival.q, 2, SMALL, true), QUPLOG_OK);
+        lab_leave(rival.q);
+    }
+    if (status == QUPLOG_OK)
+        lab_close(q);
+    faulty_free(one);
+    faulty_free(rival.f);
 }
 
 int main(int argc, char **argv)
@@ -411,7 +562,11 @@ int main(int argc, char **argv)
         LISTED(a_half_written_frame_never_shows_behind_a_shorter_one),
         LISTED(a_log_that_stops_in_its_past_cannot_be_opened_for_writing),
         LISTED(a_descriptor_is_never_mistaken_for_a_status),
-        LISTED(a_second_owner_is_locked_out_and_told_who_has_it),
+        LISTED(a_second_process_joins_and_sees_what_the_first_has_put),
+        LISTED(nobody_joins_while_the_first_recovers),
+        LISTED(nobody_joins_a_log_that_failed_until_all_have_let_go),
+        LISTED(who_waits_for_a_failed_log_recovers_it_when_it_is_free),
+        LISTED(a_page_is_never_emptied_under_those_who_use_it),
     };
     return RUN(tests, argc, argv);
 }

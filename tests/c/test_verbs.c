@@ -275,14 +275,17 @@ TEST(a_pending_job_is_cancelled_and_a_finished_one_is_not)
     quplog *q = open_log();
     quplog_worker *worker = new_worker(q);
     uint64_t pending = put(q), later = put_as(q, &SPEC, "", quplog_now(q) + 3600 * SECOND_US);
-    CHECK_EQUAL(quplog_cancel(q, pending, true), QUPLOG_OK);
-    CHECK_EQUAL(quplog_cancel(q, later, false), QUPLOG_OK);
+    uint64_t lsn = 0;
+    CHECK_EQUAL(quplog_cancel(q, pending, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(quplog_sync_to(q, lsn), QUPLOG_OK);
+    CHECK_EQUAL(control_synced(&q->core->control), lsn); /* it covers the CANCEL */
+    CHECK_EQUAL(cancel(q, later), QUPLOG_OK);
     CHECK_EQUAL(info(q, pending).state, QUPLOG_CANCELLED);
     CHECK_EQUAL(info(q, later).state, QUPLOG_CANCELLED);
     CHECK_EQUAL(quplog_wait_job(q, later, guard(q)), QUPLOG_OK);
     CHECK_EQUAL(claim(worker), 0);
-    CHECK_EQUAL(quplog_cancel(q, pending, false), QUPLOG_STALE);
-    CHECK_EQUAL(quplog_cancel(q, 4711, false), QUPLOG_NOT_FOUND);
+    CHECK_EQUAL(cancel(q, pending), QUPLOG_STALE);
+    CHECK_EQUAL(cancel(q, 4711), QUPLOG_NOT_FOUND);
     quplog_worker_free(worker);
     close_log(q);
 }
@@ -291,8 +294,8 @@ static int cancelled_then(quplog *q, quplog_worker *worker, int outcome, int64_t
 {
     uint64_t id = put(q);
     CHECK_EQUAL(claim(worker), id);
-    CHECK_EQUAL(quplog_cancel(q, id, false), QUPLOG_OK);
-    CHECK_EQUAL(quplog_cancel(q, id, false), QUPLOG_OK);
+    CHECK_EQUAL(cancel(q, id), QUPLOG_OK);
+    CHECK_EQUAL(cancel(q, id), QUPLOG_OK);
     CHECK_EQUAL(info(q, id).state, QUPLOG_RUNNING);
     CHECK(info(q, id).cancel_requested);
     CHECK_EQUAL(end_run(worker, outcome, due_us, "data"), QUPLOG_OK);
@@ -320,7 +323,7 @@ TEST(a_paused_queue_stands_still_and_resuming_it_wakes)
     quplog *q = open_log();
     struct waiter waiter = {.log = q, .worker = new_worker(q)};
     bool paused = false;
-    CHECK_EQUAL(quplog_pause(q, "default", 7, true), QUPLOG_OK);
+    CHECK_EQUAL(pause_default(q, true), QUPLOG_OK);
     uint64_t id = put(q);
     CHECK_EQUAL(claim(waiter.worker), 0);
     CHECK_EQUAL(quplog_wait_idle(q, guard(q)), QUPLOG_OK);
@@ -333,7 +336,7 @@ TEST(a_paused_queue_stands_still_and_resuming_it_wakes)
     CHECK(paused);
     start_waiter(&waiter, wait_for_work);
     await_sleepers(q, &q->core->control.page->work, 1);
-    CHECK_EQUAL(quplog_pause(q, "default", 7, false), QUPLOG_OK);
+    CHECK_EQUAL(pause_default(q, false), QUPLOG_OK);
     CHECK_EQUAL(end_waiter(&waiter), QUPLOG_OK);
     CHECK_EQUAL(waiter.id, id);
     CHECK_EQUAL(quplog_paused(q, "default", 7, &paused), QUPLOG_OK);
@@ -469,12 +472,12 @@ TEST(a_frame_without_a_job_names_no_id)
     quplog *q = open_log();
     quplog_batch *batch = quplog_batch_new();
     unsigned char header[FRAME_HEADER];
-    uint64_t at = atomic_load(&q->core->control.tail);
+    uint64_t at = control_tail(&q->core->control);
     CHECK_EQUAL(set_schedule(q, batch, "rule", 5, 0), QUPLOG_OK);
     REQUIRE(log_read(&q->core->log, at, header, sizeof header) == QUPLOG_OK);
     CHECK_EQUAL(get_u16(header), FRAME_MAGIC);
     CHECK_EQUAL(get_u64(header + 32), 0);
-    at = atomic_load(&q->core->control.tail);
+    at = control_tail(&q->core->control);
     uint64_t id = put(q);
     REQUIRE(log_read(&q->core->log, at, header, sizeof header) == QUPLOG_OK);
     CHECK_EQUAL(get_u64(header + 32), id);
@@ -509,7 +512,7 @@ TEST(jobs_are_found_by_state_and_name_and_page_both_ways)
     for (int i = 1; i <= MANY; i++)
         CHECK_EQUAL(quplog_batch_put(batch, i % 1400 ? &SPEC : &rare, "", 0, 0), QUPLOG_OK);
     CHECK_EQUAL(commit(q, batch, &first), QUPLOG_OK);
-    CHECK_EQUAL(quplog_cancel(q, 2999, false), QUPLOG_OK);
+    CHECK_EQUAL(cancel(q, 2999), QUPLOG_OK);
     CHECK_EQUAL(find(q, 0, "rare", 0, false, 8, ids), 2);
     CHECK(ids[0] == 1400 && ids[1] == 2800);
     CHECK_EQUAL(find(q, 0, "rare", 0, true, 1, ids), 1);

@@ -90,6 +90,18 @@ static inline uint64_t count(quplog *q, int state)
     return counts[state];
 }
 
+static inline int cancel(quplog *q, uint64_t id)
+{
+    uint64_t lsn;
+    return quplog_cancel(q, id, &lsn);
+}
+
+static inline int pause_default(quplog *q, bool paused)
+{
+    uint64_t lsn;
+    return quplog_pause(q, "default", 7, paused, &lsn);
+}
+
 /* ---- workers ---- */
 
 static inline quplog_worker *new_worker(quplog *q)

@@ -102,12 +102,10 @@ def test_a_target_that_is_no_queue_is_exit_code_2(
     assert not (app / "jobs").exists()
 
 
-def test_a_log_that_somebody_else_has_is_exit_code_1(quplog: Command, app: Path) -> None:
-    (app / "app.py").write_text(APP.replace('JobQueue("jobs")', 'JobQueue("jobs", lock_timeout=0)'))
-    owner = JobQueue(app / "jobs", workers=0)
-    owner.counts()
+def test_a_directory_of_something_else_is_exit_code_2(quplog: Command, app: Path) -> None:
+    (app / "jobs").mkdir()
+    (app / "jobs" / "thesis.txt").touch()
     done = quplog("worker", "app:jq")
-    owner.close()
-    assert done.returncode == 1
-    assert "has it open" in done.stderr
+    assert done.returncode == 2
+    assert "something else" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,12 +6,26 @@ guard that ends a test that hangs.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import subprocess
 import threading
 from pathlib import Path
 
 PATIENCE = 60.0
 """Seconds after which a test gives up waiting."""
+
+F_OFD_SETLK = 37  # of fcntl(2); the module fcntl names it from Python 3.13 on
+OPEN_BYTE, APPEND_BYTE = 0, 3  # csrc/lock.h
+
+
+def hold(path: Path, byte: int) -> int:
+    """Lock one byte of the lock file as another process would; closing the descriptor ends it."""
+    descriptor = os.open(path / "lock", os.O_RDWR)
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    fcntl.fcntl(descriptor, F_OFD_SETLK, wanted)
+    return descriptor
 
 
 def quplog_threads() -> set[str]:

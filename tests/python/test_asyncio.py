@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE, quplog_threads
+from programs import APPEND_BYTE, PATIENCE, hold, quplog_threads
 
 from quplog import JobCancelled, JobFailed, JobQueue, JobState, LogClosed, PayloadError
 from quplog.log_store import LogReader
@@ -38,6 +39,31 @@ def test_the_enqueues_of_one_turn_are_one_frame(
 
     asyncio.run(main())
     assert frames(path) == [100, 1]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_loop_does_not_wait_for_another_process_that_appends(
+    make: Callable[..., JobQueue], path: Path, *, sync: bool
+) -> None:
+    jq = make(sync=sync, lock_timeout=PATIENCE)
+
+    @jq.task()
+    def work(n: int) -> None: ...
+
+    async def main() -> None:
+        await work.aenqueue(0)
+        holder = hold(path, APPEND_BYTE)
+        asked = [asyncio.ensure_future(work.aenqueue(n)) for n in range(1, 4)]
+        for _ in range(100):  # the loop turns while nobody may append
+            await asyncio.sleep(0)
+        late = asyncio.ensure_future(work.aenqueue(4))
+        await asyncio.sleep(0)
+        assert not any(each.done() for each in [*asked, late])
+        os.close(holder)
+        jobs = await asyncio.gather(*asked, late)
+        assert [job.id for job in jobs] == [2, 3, 4, 5]  # the later one stays behind
+
+    asyncio.run(main())
 
 
 def test_an_acknowledged_aenqueue_is_durable(jq: JobQueue) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import PATIENCE, Program
+from programs import APPEND_BYTE, OPEN_BYTE, PATIENCE, Program, hold
 
 from quplog import (
     JobQueue,
@@ -277,10 +277,7 @@ def test_an_empty_directory_will_do(make: Callable[..., JobQueue], path: Path) -
 
 def _segment(path: Path) -> Path:
     """The file that the first segment is."""
-    with LogReader(path) as reader:
-        for _ in reader:
-            pass
-    return max(path.iterdir(), key=lambda each: each.stat().st_size)
+    return min(path.glob("*.log"))
 
 
 def test_a_damaged_log_is_refused_and_told_where(make: Callable[..., JobQueue], path: Path) -> None:
@@ -351,18 +348,44 @@ HOLDER = """
     """
 
 
-def test_a_second_process_is_told_who_has_the_log(
+def test_a_reader_beside_the_owner_can_change_nothing(
     run: Callable[[str], Program], make: Callable[..., JobQueue], path: Path
 ) -> None:
     program = run(HOLDER)
     assert program.line() == "1"
-    with pytest.raises(LogLocked, match=f"process {program.process.pid}") as locked:
-        make(lock_timeout=0.05).counts()
-    assert locked.value.outcome_known
     reader = LogStore.open(path, read_only=True)  # looking is always allowed
     assert reader.load(1).record.task == "work"
     with pytest.raises(PermissionError, match="only to be read"):
         reader.cancel(1, sync=True)
     reader.close()
-    program.kill()
     assert make().counts()["ready"] == 1  # type: ignore[index]
+
+
+def test_a_log_that_somebody_is_opening_says_who(make: Callable[..., JobQueue], path: Path) -> None:
+    jq = make()
+    jq.counts()
+    jq.close()
+    holder = hold(path, OPEN_BYTE)
+    with pytest.raises(LogLocked, match=f"process {os.getpid()} .*opening") as locked:
+        make(lock_timeout=0.05).counts()
+    assert locked.value.outcome_known
+    os.close(holder)
+    assert sum(make().counts().values()) == 0
+
+
+def test_who_holds_the_log_too_long_is_waited_for_and_then_nothing_was_written(
+    make: Callable[..., JobQueue], path: Path
+) -> None:
+    jq = make(lock_timeout=0.05)
+
+    @jq.task()
+    def work() -> None: ...
+
+    work.enqueue()
+    holder = hold(path, APPEND_BYTE)
+    with pytest.raises(LogLocked, match="nothing was written") as locked:
+        work.enqueue()
+    assert locked.value.outcome_known
+    assert jq.counts()["ready"] == 1  # type: ignore[index]
+    os.close(holder)
+    assert work.enqueue().id == 2

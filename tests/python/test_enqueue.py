@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE
 
-from quplog import Job, JobNotFound, JobQueue, JobState, LogLocked, PayloadError, UnknownTask
+from quplog import Job, JobNotFound, JobQueue, JobState, PayloadError, UnknownTask
 from quplog.log_store import LogReader
 
 
@@ -407,8 +407,8 @@ def test_repr_never_raises(make: Callable[..., JobQueue]) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_does_not_touch_the_log(make: Callable[..., JobQueue]) -> None:
-    jq = make(lock_timeout=0)
+def test_a_forked_child_opens_the_log_for_itself(make: Callable[..., JobQueue]) -> None:
+    jq = make()
 
     @jq.task()
     def work() -> int:
@@ -417,12 +417,12 @@ def test_a_forked_child_does_not_touch_the_log(make: Callable[..., JobQueue]) ->
     jq.start()
     before = work.enqueue()
     child = os.fork()
-    if child == 0:  # the log is the parent's, so it is locked
+    if child == 0:
         try:
-            work.enqueue()
-        except LogLocked:
-            os._exit(0)
+            os._exit(0 if work.enqueue().id and jq.job(before.id).task == "work" else 1)
         finally:
-            os._exit(1)
+            os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    jq.drain(PATIENCE)
+    assert len(jq.jobs()) == 2
     assert before.result(PATIENCE) == work.enqueue().result(PATIENCE) == 1
