@@ -6,7 +6,8 @@
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
     counts             how many jobs have succeeded  drain
     flood              enqueue jobs as fast as it can until FILES/enough is there; how many
-    fork               a copy of this program; its pid. It waits until FILES/enough is there
+    fork               a copy of this program that does nothing; its pid
+    fork_to_work       one that starts workers of its own
 
 Its jobs say in FILES/runs that they run, and in FILES/starts since when. The task `hold` goes on
 until FILES/go-TEXT is there. What was acknowledged is in FILES/PID.acks. A KeyboardInterrupt is
@@ -92,8 +93,14 @@ class App:
     def fork(self) -> str:
         child = os.fork()
         if child == 0:
-            wait_for(self._files / "enough")
-            os._exit(0)
+            wait_for(self._files / "never")
+        return str(child)
+
+    def fork_to_work(self) -> str:
+        child = os.fork()
+        if child == 0:
+            self._jq.start()
+            wait_for(self._files / "never")
         return str(child)
 
     def _say(self, answer: str) -> None:
