@@ -6,6 +6,8 @@
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
     counts             how many jobs have succeeded  drain
     flood              enqueue jobs as fast as it can until FILES/enough is there; how many
+    also LOG           open another log, and start workers there
+    put_also TASK TEXT                           enqueue there
     fork               a copy of this program that does nothing; its pid
     fork_to_work       one that starts workers of its own
 
@@ -76,6 +78,13 @@ class App:
 
     def counts(self) -> str:
         return str(self._jq.counts()[JobState.SUCCEEDED])
+
+    def also(self, log: str) -> str:
+        self._other = App(log, self._files, {})
+        return self._other.start()
+
+    def put_also(self, task: str, text: str) -> str:
+        return self._other.put(task, text)
 
     def drain(self) -> str:
         self._jq.drain()

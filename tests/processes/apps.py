@@ -158,6 +158,12 @@ class Place:
     def history(self, log: Path | None = None) -> history.History:
         return history.read_history(log or self.log)
 
+    def judge_history(self) -> None:
+        """The same, of jobs that wrote nothing down."""
+        found = self.history()
+        assert [*found.breaches, *history.unfinished(found)] == []
+        assert history.taken_from_the_living(found, ()) == []
+
     def judge(self, *killed: str) -> None:
         """Every promise was kept; all jobs have come to their end."""
         acks = history.read_acks(self.files.glob("*.acks"))
