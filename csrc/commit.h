@@ -26,6 +26,7 @@
 struct compaction {
     uint64_t lap_end;    /* 0: no lap is under way */
     uint64_t written;    /* bytes that this lap has appended */
+    bool whole;          /* it was asked for: it does not end early */
     uint64_t rest_until; /* no lap begins before the tail has come here */
     uint64_t base;       /* of the segment that is being copied */
     uint64_t at;         /* of its next frame to look at */

@@ -394,32 +394,74 @@ static struct measure measure(struct core *q)
     return m;
 }
 
-/* The next lap waits until others have written so much since this one began. */
-static void end_lap(struct core *q)
+/* ---- when ---- */
+
+/* How large the log may be. It is to settle below four segments, or three times what counts; two
+ * segments are for what comes while one is copied, and for the zeros of the newest. */
+static uint64_t largest(const struct measure *m)
 {
-    struct measure m = measure(q);
-    struct compaction *c = &q->compaction;
-    c->rest_until =
-        c->lap_end + c->written + (m.live / 2 > m.segment_size ? m.live / 2 : m.segment_size);
-    c->lap_end = 0;
+    uint64_t most = m->live / 5 * 12, slack = 2 * m->segment_size;
+    if (3 * m->live > slack && 3 * m->live - slack > most)
+        most = 3 * m->live - slack;
+    uint64_t least = SEGMENTS_LEAST * m->segment_size;
+    return most > least ? most : least;
 }
 
-static void begin_lap(struct core *q)
+/* Many small files: each torn end begins a new one. */
+static bool scattered(const struct measure *m)
+{
+    return m->files > FILES_MOST && m->bytes < m->files * m->segment_size / 2;
+}
+
+static void begin_lap(struct core *q, bool whole)
 {
     q->compaction.lap_end = atomic_load(&q->control.tail);
     q->compaction.written = 0;
+    q->compaction.whole = whole;
 }
+
+/* A lap that nobody asked for ends early: what counts is copied each time that the whole log has
+ * been written anew, so the larger it may stay, the less is copied. */
+static bool small_enough(const struct compaction *c, const struct measure *m)
+{
+    return !c->whole && !scattered(m) && m->bytes <= largest(m) - m->segment_size;
+}
+
+/* If it has not become small enough, there is not so much to give up: then the next lap waits until
+ * others have written a good part since this one began. */
+static void end_lap(struct compaction *c, const struct measure *m)
+{
+    uint64_t growth = m->live / 2 > m->segment_size ? m->live / 2 : m->segment_size;
+    bool small = m->bytes <= largest(m) && !scattered(m);
+    c->rest_until = small ? 0 : c->lap_end + c->written + growth;
+    c->lap_end = 0;
+}
+
+static bool wanted(struct core *q)
+{
+    uint64_t base, end, next_base;
+    if (!log_oldest(&q->log, &base, &end, &next_base))
+        return false;
+    struct measure m = measure(q);
+    if (m.first_lsn >= next_base)
+        return true; /* files that can go at once */
+    return atomic_load(&q->control.tail) >= q->compaction.rest_until &&
+           (m.bytes > largest(&m) || scattered(&m));
+}
+
+/* ---- a lap, step by step ---- */
 
 /* A part of the lap: one read of the oldest segment, or its end. */
 static int go_on(struct core *q)
 {
     struct compaction *c = &q->compaction;
     uint64_t base, end, next_base;
-    if (!log_oldest(&q->log, &base, &end, &next_base) || next_base > c->lap_end) {
-        end_lap(q);
+    struct measure m = measure(q);
+    if (!log_oldest(&q->log, &base, &end, &next_base) || next_base > c->lap_end ||
+        (m.first_lsn < next_base && small_enough(c, &m))) {
+        end_lap(c, &m);
         return QUPLOG_OK;
     }
-    struct measure m = measure(q);
     if (m.first_lsn >= next_base) /* its removal failed, or was undone by a cut */
         return leave_segment(q, next_base);
     int status = c->at && c->base == base ? QUPLOG_OK : enter_segment(q, base);
@@ -436,23 +478,6 @@ static int go_on(struct core *q)
     buffer_free(&pass.outcomes);
     fetch_free(&pass.fetched);
     return status;
-}
-
-/* ---- when ---- */
-
-static bool wanted(struct core *q)
-{
-    uint64_t base, end, next_base;
-    if (!log_oldest(&q->log, &base, &end, &next_base))
-        return false;
-    struct measure m = measure(q);
-    if (m.first_lsn >= next_base)
-        return true; /* files that can go at once */
-    if (atomic_load(&q->control.tail) < q->compaction.rest_until)
-        return false;
-    uint64_t least = SEGMENTS_LEAST * m.segment_size, most = m.live / 5 * 12;
-    bool scattered = m.files > FILES_MOST && m.bytes < m.files * m.segment_size / 2;
-    return scattered || m.bytes > (most > least ? most : least);
 }
 
 static void come_again(struct core *q, int64_t *next, int64_t wait_us)
@@ -482,7 +507,7 @@ int compact_step(struct core *q, int64_t *next)
         return QUPLOG_OK; /* somebody does it by hand */
     int64_t wait_us = c->not_before_us - q->io->monotonic_us(q->io->world);
     if (wait_us <= 0 && !c->lap_end && wanted(q))
-        begin_lap(q);
+        begin_lap(q, false);
     if (wait_us <= 0 && c->lap_end) {
         status = go_on(q);
         if (status)
@@ -504,7 +529,7 @@ int quplog_compact(quplog *log)
     if (q->read_only)
         return QUPLOG_READ_ONLY;
     q->io->mutex_lock(q->io->world, &q->compacting);
-    begin_lap(q);
+    begin_lap(q, true);
     while (status == QUPLOG_OK && q->compaction.lap_end)
         status = core_of(log) ? go_on(q) : QUPLOG_CLOSED;
     q->compaction.not_before_us = 0;

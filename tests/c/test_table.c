@@ -51,6 +51,22 @@ static void check_lane(const struct lane *lane, const uint64_t *counts, uint64_t
         totals[state] += counts[state];
 }
 
+static void check_live(const struct table *table)
+{
+    uint64_t live = table->settings_lsn ? OP_SETTINGS_MOST : 0, id = 0;
+    const struct job *job;
+    while ((job = jobs_next(&table->jobs, id, false, &id)))
+        live += align8(job->live_length);
+    for (size_t i = 0; i < table->schedule_count; i++)
+        live += align8(32U + table->schedules[i].id_length + table->schedules[i].rule_length);
+    for (size_t i = 0; i < table->queue_count; i++)
+        if (table->queues[i].put_lsn)
+            live += align8(32U + table->names.spans[table->queues[i].name].length);
+    for (size_t i = 0; i < table->slot_count; i++)
+        live += table->slots[i].live_length;
+    CHECK_EQUAL(table->live_bytes, live);
+}
+
 static void check_counts(const struct table *table)
 {
     uint64_t(*counts)[QUPLOG_STATE_COUNT] = calloc(table->lane_count + 1, sizeof *counts);
@@ -71,6 +87,7 @@ static void check_counts(const struct table *table)
     CHECK_EQUAL(table->due.count, totals[QUPLOG_SCHEDULED] + totals[QUPLOG_RETRYING]);
     CHECK_EQUAL(table->succeeded.count, totals[QUPLOG_SUCCEEDED] + totals[QUPLOG_CANCELLED]);
     CHECK_EQUAL(table->failed.count, totals[QUPLOG_JOB_FAILED]);
+    check_live(table);
     free(counts);
 }
 
