@@ -82,7 +82,6 @@ struct quplog {
 };
 
 enum { COMMIT_SLOT = 0 }; /* one process owns the log: it has the first slot */
-enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
 /* The log of an opening; NULL if either was closed, or came through a fork. */
 struct core *core_of(quplog *log);
@@ -102,7 +101,8 @@ int commit_witness(struct core *q, bool closing);
 int commit_trim(struct core *q, uint64_t first_lsn);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(struct core *q, uint64_t lsn);
-/* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. `append` is held. */
+/* Move the first of the jobs that have come due to their lanes: HEAP_PREFIX_MOST, and those due at
+ * the same time as the last of them. `append` is held. */
 int commit_due(struct core *q);
 /* Some job became claimable: wake up to `count` workers. */
 void commit_wake_workers(struct core *q, int count);

@@ -103,6 +103,56 @@ TEST(ids_are_never_given_again_after_everything_was_trimmed)
     lab_close(q);
 }
 
+static void put_due(quplog *q, int64_t from, int64_t count)
+{
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first, lsn;
+    REQUIRE(batch);
+    for (int64_t due = from; due < from + count; due++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "due", 3, due) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, false, &first, &lsn) == QUPLOG_OK);
+    quplog_batch_free(batch);
+}
+
+/* Whoever starts behind the trimmed part meets the DUE before the copies of the jobs it was for. */
+TEST(a_due_op_means_the_same_to_whoever_begins_behind_it)
+{
+    const char *path = lab_path("log");
+    quplog *q = lab_open(NULL, path);
+    put_due(q, 1, 1500);
+    fill_up(q, 12);
+    put_due(q, 2001, 300);
+    REQUIRE(commit_begin(q->core) == QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    commit_end(q->core);
+    CHECK(count(q, QUPLOG_READY) > 0 && count(q, QUPLOG_READY) < 1500);
+    char *before = tell(q);
+    CHECK_EQUAL(quplog_compact(q), QUPLOG_OK);
+    CHECK(lab_segments(path).base[0] > 0);
+    check_killed(path, before);
+    free(before);
+    lab_close(q);
+}
+
+TEST(all_that_are_due_at_one_time_come_due_together)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first, lsn;
+    for (int i = 0; i < 1000; i++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "due", 3, i < 999 ? 5 : 6) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, false, &first, &lsn) == QUPLOG_OK);
+    quplog_batch_free(batch);
+    REQUIRE(commit_begin(q->core) == QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    CHECK_EQUAL(q->core->table.due.count, 1);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    commit_end(q->core);
+    CHECK_EQUAL(count(q, QUPLOG_READY), 1000);
+    lab_close(q);
+}
+
 /* ---- cuts and failures ---- */
 
 /* A log to be compacted, as the second of two kills leaves it (so that nothing runs), and what it
@@ -594,6 +644,8 @@ int main(int argc, char **argv)
         LISTED(a_copied_claim_still_finishes_and_a_stale_one_is_still_refused),
         LISTED(a_job_that_can_not_run_again_leaves_its_payload_behind),
         LISTED(ids_are_never_given_again_after_everything_was_trimmed),
+        LISTED(a_due_op_means_the_same_to_whoever_begins_behind_it),
+        LISTED(all_that_are_due_at_one_time_come_due_together),
         LISTED(a_cut_at_any_call_of_a_lap_loses_nothing_and_brings_nothing_back),
         LISTED(a_call_that_fails_once_does_not_harm_a_lap),
         LISTED(a_full_disk_does_not_harm_a_lap),
