@@ -534,5 +534,6 @@ int quplog_compact(quplog *log)
         status = core_of(log) ? go_on(q) : QUPLOG_CLOSED;
     q->compaction.not_before_us = 0;
     q->io->mutex_unlock(q->io->world, &q->compacting);
-    return status;
+    control_bump(q->io, &q->control.attention, CONTROL_ALL); /* the helper was kept out */
+    return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }

@@ -548,6 +548,38 @@ TEST(the_helper_compacts_when_the_log_has_grown_and_then_sleeps)
     lab_close(q);
 }
 
+static void *compact_on_and_on(void *argument)
+{
+    struct waiter *w = argument;
+    do
+        w->status = quplog_compact(w->log);
+    while (w->status == QUPLOG_OK);
+    return NULL;
+}
+
+TEST(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole)
+{
+    for (int i = 0; i < 10; i++) {
+        const char *path = lab_path("log");
+        lab_remove(path);
+        quplog *q = lab_open(NULL, path);
+        struct waiter waiter = {.log = q};
+        lab_put_many(q, 0, 30, 500);
+        fill_up(q, 60);
+        start_waiter(&waiter, compact_on_and_on);
+        int64_t until = after(q, i * 1000);
+        while (after(q, 0) < until)
+            sched_yield();
+        CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+        CHECK_EQUAL(end_waiter(&waiter), QUPLOG_CLOSED);
+        quplog_free(q);
+        q = lab_open(NULL, path);
+        CHECK_EQUAL(count(q, QUPLOG_READY), 30);
+        CHECK_EQUAL(count(q, QUPLOG_CANCELLED), 60);
+        lab_close(q);
+    }
+}
+
 /* ---- when ---- */
 
 /* Steps until there is nothing to do; how many there were. */
@@ -659,6 +691,7 @@ int main(int argc, char **argv)
         LISTED(a_payload_that_moved_before_it_was_read_is_found),
         LISTED(jobs_and_schedules_can_be_read_all_the_time),
         LISTED(the_helper_compacts_when_the_log_has_grown_and_then_sleeps),
+        LISTED(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole),
         LISTED(a_log_whose_bytes_all_count_is_left_alone),
         LISTED(a_log_of_many_small_files_is_brought_together_once),
         LISTED(after_a_lap_the_log_rests_until_it_has_grown),
