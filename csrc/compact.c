@@ -380,7 +380,6 @@ struct measure {
 
 static int measure(struct core *q, struct measure *m)
 {
-    uint64_t tail = control_tail(&q->control);
     int status = follow_view(q);
     if (status)
         return status;
@@ -388,8 +387,8 @@ static int measure(struct core *q, struct measure *m)
     m->segment_size = q->table.settings.segment_size;
     m->first_lsn = q->table.first_lsn;
     follow_unview(q);
-    files_span(&q->log.files, tail, &m->files, &m->bytes);
-    return QUPLOG_OK;
+    return files_span(&q->log.files, control_older(&q->control.page->zeroed), &m->files,
+                      &m->bytes);
 }
 
 /* ---- when ---- */
