@@ -120,8 +120,10 @@ static void tell_others(struct core *q, const struct commit *commit)
     if (commit->wake_bits)
         commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
     commit_lower_due(q, commit->earliest_us);
-    if (!commit->quiet && atomic_load(&page->deep))
-        commit_wake_helpers(q); /* those who sleep without end, from now on look each second */
+    if (!commit->quiet && atomic_load(&page->quiet)) {
+        atomic_store(&page->quiet, 0); /* so that one who was killed costs no more than this */
+        commit_wake_helpers(q);
+    }
     FAILPOINT("woken");
 }
 

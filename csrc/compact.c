@@ -9,7 +9,7 @@ enum { PIECE = 64 << 10, READ_AHEAD = 256 << 10, SECOND_US = 1000000 };
 /* A log of fewer segments is left alone, and one of more files than this, if they are small ones
  * (each torn end begins a new file), is brought together. */
 enum { SEGMENTS_LEAST = 3, FILES_MOST = 64 };
-enum { RETRY_US = 60 * SECOND_US, PAUSE_US = 1000 }; /* after a failure that will hardly be over in a second */
+enum { PAUSE_US = 1000, RETRY_US = 60 * SECOND_US /* after what is hardly over in a second */ };
 
 /* ---- what still counts ---- */
 
@@ -20,6 +20,7 @@ struct candidate {
     uint64_t id;                /* of the job, if it is one */
     struct fetch_places places; /* where its result and errors were read */
     size_t result_at, result_length, errors_at, errors_length; /* in the pass's `outcomes` */
+    bool result_dropped;
 };
 
 /* One read of the oldest segment. */
@@ -30,6 +31,7 @@ struct pass {
     struct buffer outcomes;   /* their results and errors */
     struct fetched fetched;
     size_t size; /* about what the copies will take */
+    size_t piece; /* and what they may, in one frame */
 };
 
 static bool table_points_at(const struct table *table, const struct op *op, uint64_t id,
@@ -91,6 +93,7 @@ static int read_outcome(struct pass *pass, struct candidate *c)
     }
     c->result_at = b->length;
     c->result_length = result.length;
+    c->result_dropped = pass->fetched.result_dropped;
     c->errors_at = b->length += result.length;
     for (size_t i = 0; status == QUPLOG_OK && i < pass->fetched.error_count; i++)
         status = op_copy_add_error(b, pass->fetched.errors[i].lsn,
@@ -158,6 +161,7 @@ static void fill_copy(const struct pass *pass, const struct candidate *c, const 
     copy->attempt = job->attempt;
     copy->crashes = job->crashes;
     copy->cancel_requested = job->flags & JOB_CANCEL_REQUESTED;
+    copy->result_dropped = c->result_dropped;
     copy->result = (struct span){pass->outcomes.data + c->result_at, c->result_length};
     copy->errors = (struct span){pass->outcomes.data + c->errors_at, c->errors_length};
     if (final && job->state != QUPLOG_JOB_FAILED)
@@ -240,9 +244,11 @@ static int copy_candidates(struct pass *pass)
     int status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
+    uint64_t before = commit_end_lsn(q);
     status = encode_all(pass, &ops, &count);
     if (status == QUPLOG_OK && count)
         status = commit_ops(q, count, &ops, NULL);
+    q->compaction.written += commit_end_lsn(q) - before;
     commit_end(q);
     buffer_free(&ops);
     pass->candidates.length = pass->outcomes.length = 0;
@@ -271,7 +277,7 @@ static int look_at_ops(struct pass *pass, const struct frame *frame, uint64_t fr
                       : op.type == QUPLOG_OP_COPY ? op.as.copy.id
                                                   : 0;
         int status = consider(pass, &op, id, lsn);
-        if (status == QUPLOG_OK && pass->size >= PIECE)
+        if (status == QUPLOG_OK && pass->size >= pass->piece)
             status = copy_candidates(pass);
         if (status)
             return status;
@@ -358,8 +364,10 @@ static int leave_segment(struct core *q, uint64_t lsn)
     status = commit_begin(q, COMMIT_DECIDE);
     if (status)
         return status;
+    uint64_t before = commit_end_lsn(q);
     if (q->table.first_lsn < lsn)
         status = commit_trim(q, lsn);
+    q->compaction.written += commit_end_lsn(q) - before;
     commit_end(q);
     if (status == QUPLOG_OK)
         status = sync_all(q);
@@ -384,22 +392,32 @@ static int measure(struct core *q, struct measure *m)
     return QUPLOG_OK;
 }
 
+/* The next lap waits until others have written so much since this one began. */
 static int end_lap(struct core *q)
 {
+    struct compaction *c = &q->compaction;
     struct measure m;
     int status = measure(q, &m);
     if (status)
         return status;
     uint64_t growth = m.live / 2 > m.segment_size ? m.live / 2 : m.segment_size;
-    q->compaction.lap_end = 0;
-    atomic_store(&q->control.page->rest_until, control_tail(&q->control) + growth);
+    atomic_store(&q->control.page->rest_until, c->lap_end + c->written + growth);
+    c->lap_end = 0;
     return QUPLOG_OK;
 }
 
-/* Copy what counts of the next frames of the oldest segment. */
-static int copy_some(struct core *q, uint64_t end)
+static void begin_lap(struct core *q)
 {
-    struct pass pass = {.q = q};
+    q->compaction.lap_end = control_tail(&q->control);
+    q->compaction.written = 0;
+}
+
+/* Copy what counts of the next frames of the oldest segment. */
+static int copy_some(struct core *q, uint64_t end, uint64_t segment_size)
+{
+    /* In small segments large frames would leave much room unused. */
+    uint64_t quarter = segment_size / 4;
+    struct pass pass = {.q = q, .piece = quarter < PIECE ? (size_t)quarter : PIECE};
     struct file_use use;
     uint64_t at = q->compaction.at;
     int status = files_borrow(&q->log.files, at, at, &use);
@@ -433,7 +451,7 @@ static int go_on(struct core *q)
         c->base = base;
         c->at = base + SEGMENT_HEADER;
     }
-    return c->at >= end ? leave_segment(q, next_base) : copy_some(q, end);
+    return c->at >= end ? leave_segment(q, next_base) : copy_some(q, end, m.segment_size);
 }
 
 /* ---- when ---- */
@@ -488,14 +506,16 @@ static int step(struct core *q, int64_t *next)
     if (wait_us <= 0 && !c->lap_end)
         status = look_whether_wanted(q, &wanted);
     if (wanted)
-        c->lap_end = control_tail(&q->control);
+        begin_lap(q);
     if (status == QUPLOG_OK && wait_us <= 0 && c->lap_end)
         status = go_on(q);
     if (status) {
         status = put_off(q, status);
         wait_us = c->not_before_us - core_monotonic(q);
     }
-    if (c->lap_end && c->not_before_us != INT64_MAX)
+    if (status == QUPLOG_OK && !c->lap_end && wanted) /* one lap may show that another is needed */
+        status = look_whether_wanted(q, &wanted);
+    if ((c->lap_end || wanted) && c->not_before_us != INT64_MAX)
         come_again(q, next, wait_us > 0 ? wait_us : 0);
     return status;
 }
@@ -544,7 +564,7 @@ int quplog_compact(quplog *log)
     q->io->mutex_lock(q->io->world, &q->compacting);
     status = take_byte(q);
     if (status == 0) {
-        q->compaction.lap_end = control_tail(&q->control);
+        begin_lap(q);
         while (status == QUPLOG_OK && q->compaction.lap_end)
             status = core_of(log) ? go_on(q) : QUPLOG_CLOSED;
         q->compaction.not_before_us = 0;

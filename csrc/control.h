@@ -68,7 +68,7 @@ struct control_page {
     alignas(64) struct control_word append; /* the append lock was given back */
     struct control_word work;               /* a job became claimable, or workers must stop */
     alignas(64) struct control_word attention; /* helpers have something earlier to do */
-    _Atomic uint32_t deep;                     /* helpers that sleep without end */
+    _Atomic uint32_t quiet;                    /* a helper sleeps until it is woken */
     struct control_word flush;    /* an unsynced frame after quiet; a bit for each process */
     struct control_word finished; /* some job finished, was released or became unclaimable */
     /* A job with this id mod 64 finished. */

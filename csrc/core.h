@@ -24,6 +24,7 @@ struct slot {
  * older than `lap_end`. */
 struct compaction {
     uint64_t lap_end; /* 0: no lap is under way */
+    uint64_t written; /* bytes that this lap has appended */
     uint64_t base;    /* of the segment that is being copied */
     uint64_t at;      /* of its next frame to look at */
     int64_t not_before_us; /* something failed: not before this time of the monotonic clock */
@@ -36,7 +37,6 @@ struct core {
     uint32_t users;      /* openings that were not closed */
     uint32_t references; /* openings that were not freed */
     uint32_t mark;       /* of the process that opened it: a forked child has another */
-    uint32_t flush_bit;  /* of the word `flush`: mostly another one in each process */
     int dir;
     bool read_only;
     int64_t lock_timeout_us;
@@ -68,6 +68,7 @@ struct core {
     int64_t unsynced_since_us;  /* guarded by it: since when it has seen frames unsynced; 0 */
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
     void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
+    uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;
     _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
 };

@@ -138,10 +138,13 @@ int fetch_outcome(struct core *q, const struct fetch_places *places, const struc
     int status = QUPLOG_OK;
     out->error_count = 0;
     out->result = put->type == QUPLOG_OP_COPY ? put->as.copy.result : (struct span){NULL, 0};
+    out->result_dropped = put->type == QUPLOG_OP_COPY && put->as.copy.result_dropped;
     if (places->finish_lsn > places->put_lsn) {
         status = fetch_op(q, places->finish_lsn, &out->finish_bytes, &op);
-        if (status == QUPLOG_OK)
+        if (status == QUPLOG_OK) {
             out->result = result_of(&op);
+            out->result_dropped = op.type == QUPLOG_OP_FINISH && op.as.finish.dropped;
+        }
     }
     return status ? status : fetch_errors(q, places, put, out);
 }

@@ -33,6 +33,7 @@ struct fetched_error {
 struct fetched {
     struct op put; /* or COPY */
     struct span result; /* or the reason; data NULL: none */
+    bool result_dropped; /* there was one, but no room for it */
     struct fetched_error errors[OP_ATTEMPTS_KEPT]; /* the last ones, oldest first */
     size_t error_count;
     struct buffer put_bytes, finish_bytes, error_bytes[OP_ATTEMPTS_KEPT];

@@ -38,18 +38,18 @@ static void flusher(void *context)
     struct core *q = context;
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
-    uint32_t bit = q->flush_bit;
     while (core_usable(q) == QUPLOG_OK) {
         uint32_t seen = control_read(word);
         bool work = atomic_load(&q->unflushed) != 0;
         int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
         while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
-            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC, bit);
+            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC,
+                                q->flush_bit);
         if (work)
             (void)flush_now(q); /* a failed sync is told to all by the poison; a full disk is told
                                    by the next append, and the witness can wait */
         else if (core_usable(q) == QUPLOG_OK)
-            (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, bit);
+            (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, q->flush_bit);
     }
     turn_drop(q);
 }

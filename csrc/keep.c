@@ -6,9 +6,10 @@
  * not get it looks again after a second, should it still be needed.
  *
  * A helper looks each second while something runs, can be claimed here, or is not durable: its
- * owner may die. Else it sleeps until something is due, or without end, counted in `deep`: whoever
- * appends then wakes it, and it only notes that it has to look in a second. Under `append` both are
- * decided, so that no frame falls between.
+ * owner may die. Else it sleeps until something is due, or without end, and says so by `quiet`:
+ * whoever appends then wakes it, and it only notes that it has to look in a second, so as not to be
+ * in the way of the worker that was woken too. Under `append` both are decided, so that no frame
+ * falls between.
  */
 #include <errno.h>
 
@@ -254,7 +255,7 @@ static bool decide_sleep(quplog *log, int64_t *next)
         sooner(next, core_now(q) + SECOND_US);
     bool deep = *next == KEEP_NEVER || *next > core_now(q) + SECOND_US;
     if (deep)
-        atomic_fetch_add(&page->deep, 1);
+        atomic_store(&page->quiet, 1);
     return deep;
 }
 
@@ -288,8 +289,6 @@ static int look_and_sleep(quplog *log, bool *note)
     }
     int woken = core_of(log) ? control_sleep(q->io, &page->attention, seen, next, 0, IO_ALL_BITS)
                              : QUPLOG_OK;
-    if (deep)
-        atomic_fetch_sub(&page->deep, 1);
     *note = deep && woken == 0 &&
             (int64_t)control_older(&page->next_due) > core_now(q) + SECOND_US;
     return woken == -EINTR ? QUPLOG_INTERRUPTED : QUPLOG_OK;

@@ -178,7 +178,7 @@ int op_encode_put(struct buffer *b, const struct op_put *put)
  *           108 result u32  112 errors u32  116 task u8  117 queue u8  118 zero
  *           120 task, queue, fields, errors, result, payload ---- */
 
-enum { COPY_FIXED = OP_COPY_SIZE, COPY_CANCEL_REQUESTED = 1 };
+enum { COPY_FIXED = OP_COPY_SIZE, COPY_CANCEL_REQUESTED = 1, COPY_RESULT_DROPPED = 2 };
 
 static enum op_verdict decode_copy(struct span rest, const unsigned char *p, struct op_copy *copy)
 {
@@ -201,6 +201,7 @@ static enum op_verdict decode_copy(struct span rest, const unsigned char *p, str
     copy->crashes = p[99];
     job->priority = (int8_t)p[100];
     copy->cancel_requested = p[101] & COPY_CANCEL_REQUESTED;
+    copy->result_dropped = p[101] & COPY_RESULT_DROPPED;
     if (!take(&rest, p[116], &job->task) || !take(&rest, p[117], &job->queue) ||
         !take(&rest, get_u16(p + 102), &job->fields) ||
         !take(&rest, get_u32(p + 112), &copy->errors) ||
@@ -247,7 +248,8 @@ int op_encode_copy(struct buffer *b, const struct op_copy *copy)
     p[98] = copy->state;
     p[99] = copy->crashes;
     p[100] = (unsigned char)job->priority;
-    p[101] = copy->cancel_requested ? COPY_CANCEL_REQUESTED : 0;
+    p[101] = (unsigned char)((copy->cancel_requested ? COPY_CANCEL_REQUESTED : 0) |
+                             (copy->result_dropped ? COPY_RESULT_DROPPED : 0));
     put_u16(p + 102, (uint16_t)job->fields.length);
     put_u32(p + 104, (uint32_t)job->payload.length);
     put_u32(p + 108, (uint32_t)copy->result.length);
@@ -364,10 +366,10 @@ int op_encode_claim(struct buffer *b, uint64_t id, uint16_t slot, uint32_t gener
     return QUPLOG_OK;
 }
 
-/* ---- FINISH:  8 id  16 token  24 state u8  28 data u32
+/* ---- FINISH:  8 id  16 token  24 state u8  25 flags u8 (1: result dropped)  28 data u32
  *              32 [failed: previous_error u64]  data ---- */
 
-enum { FINISH_FIXED = 32 };
+enum { FINISH_FIXED = 32, FINISH_DROPPED = 1 };
 
 static enum op_verdict decode_finish(struct span rest, const unsigned char *p, struct op_finish *f)
 {
@@ -375,6 +377,7 @@ static enum op_verdict decode_finish(struct span rest, const unsigned char *p, s
     f->id = get_u64(p + 8);
     f->token = get_u64(p + 16);
     f->state = p[24];
+    f->dropped = p[25] & FINISH_DROPPED;
     f->previous_error = 0;
     if (f->state != QUPLOG_SUCCEEDED && f->state != QUPLOG_JOB_FAILED &&
         f->state != QUPLOG_CANCELLED)
@@ -398,6 +401,7 @@ int op_encode_finish(struct buffer *b, const struct op_finish *f)
     put_u64(p + 8, f->id);
     put_u64(p + 16, f->token);
     p[24] = f->state;
+    p[25] = f->dropped ? FINISH_DROPPED : 0;
     put_u32(p + 28, (uint32_t)f->data.length);
     if (link)
         put_u64(p + FINISH_FIXED, f->previous_error);

@@ -64,7 +64,7 @@ struct op_copy {
     uint32_t generation;
     uint16_t slot, attempt;
     uint8_t state, crashes;
-    bool cancel_requested;
+    bool cancel_requested, result_dropped;
     struct span errors; /* op_copy_error() */
     struct span result;
 };
@@ -74,6 +74,7 @@ struct op_finish {
     uint64_t previous_error; /* failed: the op with the job's error before this one; 0: none */
     struct span data;
     uint8_t state;
+    bool dropped; /* there was a result, but no room for it */
 };
 
 struct op_retry {

@@ -363,7 +363,6 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
         return NULL;
     q->io = io;
     q->mark = io->process_mark(io->world);
-    q->flush_bit = 1U << (io->process_id(io->world) & 31);
     q->dir = dir;
     q->users = q->references = 1;
     q->read_only = options->read_only;
@@ -371,6 +370,7 @@ static struct core *new_core(const struct io *io, int dir, const quplog_options 
     q->lock_timeout_us = options->lock_timeout_us;
     q->flush_interval_us =
         options->flush_interval_us ? options->flush_interval_us : DEFAULT_FLUSH_US;
+    q->flush_bit = 1U << (io->process_id(io->world) & 31);
     q->start_flusher = flush_start;
     table_init(&q->table);
     io->mutex_init(io->world, &q->view);

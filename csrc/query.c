@@ -85,6 +85,7 @@ static void fill_job(struct loaded *loaded)
     job->tags = bytes_of(op_field(put->fields, OP_FIELD_TAGS));
     job->schedule = bytes_of(op_field(put->fields, OP_FIELD_SCHEDULE));
     job->result = bytes_of(loaded->fetched.result);
+    job->result_dropped = loaded->fetched.result_dropped;
     for (size_t i = 0; i < loaded->fetched.error_count; i++)
         loaded->error_texts[i] = bytes_of(loaded->fetched.errors[i].text);
     job->errors = loaded->error_texts;

@@ -194,6 +194,7 @@ typedef struct quplog_job {
     quplog_bytes tags;       /* as in quplog_spec */
     quplog_bytes schedule;
     quplog_bytes result;     /* succeeded: the result; cancelled: the reason */
+    bool result_dropped;     /* there was a result, but the disk was full */
     const quplog_bytes *errors; /* of the failed attempts, oldest first, at most 20 */
     size_t error_count;
 } quplog_job;
@@ -337,7 +338,8 @@ const quplog_claim *quplog_worker_claim(const quplog_worker *worker);
  * frame where both happen. Returns the status of the claim (QUPLOG_OK, _EMPTY, _STOPPED,
  * _INTERRUPTED, ...); the outcome's own status is in claim->finish_status (_STALE: another run
  * has taken over, the outcome was not written). If an outcome could not be written (_FULL, _LOCKED,
- * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. */
+ * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. A
+ * result for which a full disk has no room is dropped, if what is left of the outcome fits. */
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data, size_t length,
                 int flags);
 /* From another thread: release the claim that `worker` has, as if it had been interrupted. What

@@ -119,54 +119,64 @@ static struct job *claimed_job(struct core *q, const quplog_worker *worker)
     return current ? job : NULL;
 }
 
+/* What the caller says of the run. */
+struct outcome {
+    int kind; /* enum quplog_outcome */
+    int64_t due_us;
+    struct span data;
+    bool dropped; /* a full disk has no room for its result */
+};
+
 static int encode_finish(struct buffer *ops, const quplog_claim *claim, const struct job *job,
-                         uint8_t state, struct span data)
+                         uint8_t state, const struct outcome *outcome)
 {
     struct op_finish finish = {.id = claim->id,
                                .token = claim->token,
                                .previous_error = job->error_lsn,
-                               .data = data,
-                               .state = state};
+                               .data = outcome->data,
+                               .state = state,
+                               .dropped = outcome->dropped};
     return op_encode_finish(ops, &finish);
 }
 
 static int encode_retry(struct buffer *ops, const quplog_claim *claim, const struct job *job,
-                        uint8_t state, int64_t due_us, struct span data)
+                        uint8_t state, const struct outcome *outcome)
 {
     struct op_retry retry = {.id = claim->id,
                              .token = claim->token,
                              .previous_error = job->error_lsn,
-                             .due_us = due_us,
-                             .data = data,
+                             .due_us = outcome->due_us,
+                             .data = outcome->data,
                              .state = state};
     return op_encode_retry(ops, &retry);
 }
 
-static int encode_outcome(quplog_worker *worker, int outcome, int64_t due_us, struct span data)
+static bool runs_again(const struct outcome *outcome)
 {
+    return outcome->kind == QUPLOG_RUN_RETRY || outcome->kind == QUPLOG_RUN_SNOOZE;
+}
+
+static int encode_outcome(quplog_worker *worker, const struct outcome *outcome)
+{
+    static const struct outcome nothing = {.kind = QUPLOG_RUN_CANCELLED};
     const quplog_claim *claim = &worker->claim;
     const struct job *job = claimed_job(worker->log->core, worker);
+    struct buffer *ops = &worker->ops;
     if (!job)
         return QUPLOG_STALE;
-    /* Whoever was asked to stop and did not succeed has stopped: it is not tried again. */
-    bool again = outcome == QUPLOG_RUN_RETRY || outcome == QUPLOG_RUN_SNOOZE;
-    if (again && due_us <= 0)
+    if (runs_again(outcome) && outcome->due_us <= 0)
         return QUPLOG_INVALID; /* without a time it would never be due */
-    if (again && (job->flags & JOB_CANCEL_REQUESTED))
-        return encode_finish(&worker->ops, claim, job, QUPLOG_CANCELLED, (struct span){NULL, 0});
-    switch (outcome) {
-    case QUPLOG_RUN_SUCCEEDED:
-        return encode_finish(&worker->ops, claim, job, QUPLOG_SUCCEEDED, data);
-    case QUPLOG_RUN_FAILED:
-        return encode_finish(&worker->ops, claim, job, QUPLOG_JOB_FAILED, data);
-    case QUPLOG_RUN_CANCELLED:
-        return encode_finish(&worker->ops, claim, job, QUPLOG_CANCELLED, data);
-    case QUPLOG_RUN_RETRY:
-        return encode_retry(&worker->ops, claim, job, QUPLOG_RETRYING, due_us, data);
-    case QUPLOG_RUN_SNOOZE:
-        return encode_retry(&worker->ops, claim, job, QUPLOG_SCHEDULED, due_us, data);
+    /* Whoever was asked to stop and did not succeed has stopped: it is not tried again. */
+    if (runs_again(outcome) && (job->flags & JOB_CANCEL_REQUESTED))
+        return encode_finish(ops, claim, job, QUPLOG_CANCELLED, &nothing);
+    switch (outcome->kind) {
+    case QUPLOG_RUN_SUCCEEDED: return encode_finish(ops, claim, job, QUPLOG_SUCCEEDED, outcome);
+    case QUPLOG_RUN_FAILED: return encode_finish(ops, claim, job, QUPLOG_JOB_FAILED, outcome);
+    case QUPLOG_RUN_CANCELLED: return encode_finish(ops, claim, job, QUPLOG_CANCELLED, outcome);
+    case QUPLOG_RUN_RETRY: return encode_retry(ops, claim, job, QUPLOG_RETRYING, outcome);
+    case QUPLOG_RUN_SNOOZE: return encode_retry(ops, claim, job, QUPLOG_SCHEDULED, outcome);
     case QUPLOG_RUN_RELEASE:
-        return op_encode_release(&worker->ops, claim->id, claim->token, OP_RELEASE_STOP);
+        return op_encode_release(ops, claim->id, claim->token, OP_RELEASE_STOP);
     default: return QUPLOG_INVALID;
     }
 }
@@ -214,16 +224,16 @@ static void take(quplog_worker *worker, const struct choice *choice, uint64_t fr
 
 /* One frame: the outcome (if there is one) and the next claim (if there is one). */
 static int append_turn(quplog_worker *worker, const struct choice *choice, uint32_t count,
-                       int outcome, int64_t due_us)
+                       const struct outcome *outcome)
 {
-    bool released = worker->has && outcome == QUPLOG_RUN_RELEASE;
-    bool later = worker->has && (outcome == QUPLOG_RUN_RETRY || outcome == QUPLOG_RUN_SNOOZE);
+    bool released = worker->has && outcome->kind == QUPLOG_RUN_RELEASE;
+    bool later = worker->has && runs_again(outcome);
     struct commit commit = {.body = {worker->ops.data, worker->ops.length},
                             .body_crc = crc32c(0, worker->ops.data, worker->ops.length),
                             .op_count = count,
                             .wake_count = released,
                             .wake_bits = released ? IO_ALL_BITS : 0,
-                            .earliest_us = later ? due_us : 0,
+                            .earliest_us = later ? outcome->due_us : 0,
                             .urgent = true};
     int status = commit_frame(worker->log->core, &commit);
     if (status)
@@ -235,7 +245,7 @@ static int append_turn(quplog_worker *worker, const struct choice *choice, uint3
     return QUPLOG_OK;
 }
 
-static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span data, int flags,
+static int turn(quplog_worker *worker, const struct outcome *outcome, int flags,
                 uint64_t *put_lsn)
 {
     struct core *q = worker->log->core;
@@ -247,7 +257,7 @@ static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span 
     worker->ops.length = 0;
     uint32_t count = 0;
     if (worker->has) {
-        status = encode_outcome(worker, outcome, due_us, data);
+        status = encode_outcome(worker, outcome);
         if (status == QUPLOG_STALE)
             worker->has = false;
         if (status)
@@ -257,7 +267,7 @@ static int turn(quplog_worker *worker, int outcome, int64_t due_us, struct span 
     if (claiming && (status = choose(worker, &choice)) != QUPLOG_OK)
         return status;
     count += choice.id != 0;
-    if (count && (status = append_turn(worker, &choice, count, outcome, due_us)) != QUPLOG_OK)
+    if (count && (status = append_turn(worker, &choice, count, outcome)) != QUPLOG_OK)
         return status;
     if (choice.id) {
         *put_lsn = jobs_get(&q->table.jobs, choice.id)->put_lsn;
@@ -338,8 +348,19 @@ struct round {
     uint64_t put_lsn;
 };
 
-static struct round take_turn(quplog_worker *worker, int outcome, int64_t due_us,
-                              struct span data, int flags)
+/* A full disk may have room for the outcome without its result. */
+static int turn_in_any_case(quplog_worker *worker, const struct outcome *outcome, int flags,
+                            uint64_t *put_lsn)
+{
+    static const struct outcome mark = {.kind = QUPLOG_RUN_SUCCEEDED, .dropped = true};
+    int status = turn(worker, outcome, flags, put_lsn);
+    bool droppable = outcome->kind == QUPLOG_RUN_SUCCEEDED && outcome->data.length > 0;
+    if (status != QUPLOG_FULL || !worker->has || !droppable)
+        return status;
+    return turn(worker, &mark, flags, put_lsn);
+}
+
+static struct round take_turn(quplog_worker *worker, const struct outcome *outcome, int flags)
 {
     struct core *q = worker->log->core;
     struct control_word *work = &q->control.page->work;
@@ -348,9 +369,9 @@ static struct round take_turn(quplog_worker *worker, int outcome, int64_t due_us
     if (r.status)
         return r;
     r.seen = control_read(work);
-    r.status = turn(worker, outcome, due_us, data, flags, &r.put_lsn);
+    r.status = turn_in_any_case(worker, outcome, flags, &r.put_lsn);
     r.end = commit_end_lsn(q);
-    r.released = r.had && r.status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
+    r.released = r.had && r.status == QUPLOG_EMPTY && outcome->kind == QUPLOG_RUN_RELEASE;
     uint32_t left = atomic_load(&work->sleepers) || r.released ? roster_open_bits(worker->log) : 0;
     if (r.status == QUPLOG_OK || r.had)
         r.more = left != 0;
@@ -371,12 +392,12 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
                 size_t length, int flags)
 {
     struct core *q = worker->log->core;
-    struct span bytes = {(const unsigned char *)data, length};
+    const struct outcome said = {outcome, due_us, {(const unsigned char *)data, length}, false};
     if (worker->has && outcome == QUPLOG_NO_OUTCOME)
         return QUPLOG_INVALID;
     worker->claim.finish_status = QUPLOG_OK;
     for (;;) {
-        struct round r = take_turn(worker, outcome, due_us, bytes, flags);
+        struct round r = take_turn(worker, &said, flags);
         bool unwritten = r.had && worker->has && r.status != QUPLOG_OK;
         if (unwritten || (r.had && r.status == QUPLOG_STALE))
             return worker->claim.finish_status = r.status;

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar, cast
 
 from quplog.clock import deadline_after, from_us
 from quplog.codec import Types, decode_error, decode_result
-from quplog.errors import JobCancelled, JobFailed, JobNotFound
+from quplog.errors import JobCancelled, JobFailed, JobNotFound, PayloadError
 from quplog.states import JobState
 from quplog.store import Details, PutSpec, Record, Store
 
@@ -198,7 +198,8 @@ class Job(Generic[R]):
         """Wait until the job is finished, and return what it returned.
 
         `timeout` is a timedelta or seconds; None waits without end. Raises JobFailed (with the
-        job's own traceback), JobCancelled, JobNotFound if it was forgotten, and TimeoutError.
+        job's own traceback), JobCancelled, JobNotFound if it was forgotten, PayloadError if what it
+        returned cannot be read here or was not kept on a full disk, and TimeoutError.
         """
         store = self._link.store
         deadline_us = 0 if timeout is None else deadline_after(timeout, "timeout")
@@ -246,6 +247,12 @@ class Job(Generic[R]):
 
     def _outcome(self) -> R:
         details = self._link.store.load(self.id)
+        if details.result_dropped:
+            message = (
+                f"job {self.id} ({details.record.task}) succeeded, but the disk was full: what it "
+                "returned was not kept"
+            )
+            raise PayloadError(message)
         if details.record.state is JobState.SUCCEEDED:
             return cast("R", decode_result(details.result or b"", self._link.types))
         subject = f"job {self.id} ({details.record.task})"

@@ -442,6 +442,7 @@ class LogStore:
             tags=_unprefixed(_bytes(job.tags)),
             result=_bytes(job.result) if job.result.data else None,
             errors=tuple(_bytes(job.errors[i]) for i in range(job.error_count)),
+            result_dropped=job.result_dropped,
         )
 
     def find(

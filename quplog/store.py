@@ -92,6 +92,8 @@ class Details:
     tags: tuple[str, ...]
     result: bytes | None
     errors: tuple[bytes, ...]
+    result_dropped: bool = False
+    """It succeeded, but there was no room to keep what it returned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""The whole promise at once: many processes on one log, and SIGKILL for one after the other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from namespaces import Group, namespace_command
+from storm import PATIENCE, Plan, Storm
+
+PROGRAMS = Path(__file__).parent
+NIGHTLY = PROGRAMS.parent / "nightly" / "kill_storm.py"
+
+
+def test_no_kill_loses_a_job_or_runs_a_finished_one_again(tmp_path: Path) -> None:
+    result = Storm(tmp_path, Plan(jobs=20_000, kills=40, seed=1)).run()
+    assert result["violations"] == []
+    assert result["kills"].keys() == {"produce", "work"}
+
+
+def test_not_in_containers_either_where_every_process_is_number_1(tmp_path: Path) -> None:
+    class Container(Group):
+        COMMAND = (*namespace_command(), sys.executable, PROGRAMS / "group.py")
+
+    plan = Plan(jobs=4_000, kills=15, seed=2, roles=["produce,work"] * 2)
+    result = Storm(tmp_path, plan, Container).run()
+    assert result["violations"] == []
+    assert result["claims ended by"]["crash"] > 0
+
+
+def test_the_nightly_storm_ends_with_one_line_of_json() -> None:
+    command = [sys.executable, NIGHTLY, "--kills", "3", "--jobs", "500", "--seed", "3"]
+    storm = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    result = json.loads(storm.stdout)
+    assert (storm.returncode, result["violations"]) == (0, []), storm.stderr
+    assert sum(result["kills"].values()) == 3
+    assert result["jobs"] >= 500
