@@ -371,7 +371,11 @@ static int leave_segment(struct core *q, uint64_t lsn)
     commit_end(q);
     if (status == QUPLOG_OK)
         status = sync_all(q);
-    return status ? status : files_trim(&q->log.files, lsn);
+    if (status == QUPLOG_OK)
+        status = files_trim(&q->log.files, lsn);
+    /* Only when no process has it open any more is its room free. */
+    control_bump(q->io, &q->control.page->flush, CONTROL_ALL, IO_ALL_BITS);
+    return status;
 }
 
 struct measure {

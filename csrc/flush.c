@@ -33,13 +33,27 @@ int flush_now(struct core *q)
     return status;
 }
 
+/* What another process has removed would take room for as long as this one has it open. */
+static void let_go(struct core *q, uint64_t *first_lsn)
+{
+    uint64_t now = control_older(&q->control.page->first_lsn);
+    if (now == *first_lsn)
+        return;
+    *first_lsn = now;
+    files_let_go(&q->log.files, now);
+    if (commit_begin(q, COMMIT_BLIND) == QUPLOG_OK) /* which leaves a head that is no more */
+        commit_end(q);
+}
+
 static void flusher(void *context)
 {
     struct core *q = context;
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
+    uint64_t first_lsn = 0;
     while (core_usable(q) == QUPLOG_OK) {
         uint32_t seen = control_read(word);
+        let_go(q, &first_lsn);
         bool work = atomic_load(&q->unflushed) != 0;
         int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
         while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
