@@ -460,6 +460,12 @@ static int go_on(struct core *q)
 
 /* ---- when ---- */
 
+/* The log lives from its spare: whatever can be given back is needed now. */
+static bool disk_is_full(struct core *q)
+{
+    return atomic_load(&q->control.page->spare_used) != 0;
+}
+
 static int look_whether_wanted(struct core *q, bool *wanted)
 {
     struct measure m;
@@ -474,7 +480,8 @@ static int look_whether_wanted(struct core *q, bool *wanted)
     uint64_t least = SEGMENTS_LEAST * m.segment_size, most = m.live / 5 * 12;
     bool scattered = m.files > FILES_MOST && m.bytes < m.files * m.segment_size / 2;
     bool rested = control_tail(&q->control) >= atomic_load(&q->control.page->rest_until);
-    *wanted = m.first_lsn >= next_base || /* files that can go at once */
+    bool helps = disk_is_full(q) && m.bytes > m.live / 5 * 6 + m.segment_size;
+    *wanted = m.first_lsn >= next_base || helps || /* or there are files that can go at once */
               (rested && (scattered || m.bytes > (most > least ? most : least)));
     return QUPLOG_OK;
 }
@@ -511,14 +518,20 @@ static int step(struct core *q, int64_t *next)
         status = look_whether_wanted(q, &wanted);
     if (wanted)
         begin_lap(q);
+    bool lap = c->lap_end != 0;
     if (status == QUPLOG_OK && wait_us <= 0 && c->lap_end)
         status = go_on(q);
     if (status) {
         status = put_off(q, status);
         wait_us = c->not_before_us - core_monotonic(q);
     }
-    if (status == QUPLOG_OK && !c->lap_end && wanted) /* one lap may show that another is needed */
+    if (status == QUPLOG_OK && lap && !c->lap_end) { /* one lap may show that another is needed */
         status = look_whether_wanted(q, &wanted);
+        if (disk_is_full(q)) { /* but on a full disk it may not help either */
+            wait_us = SECOND_US;
+            c->not_before_us = core_monotonic(q) + wait_us;
+        }
+    }
     if ((c->lap_end || wanted) && c->not_before_us != INT64_MAX)
         come_again(q, next, wait_us > 0 ? wait_us : 0);
     return status;
