@@ -371,7 +371,11 @@ static int leave_segment(struct core *q, uint64_t lsn)
     commit_end(q);
     if (status == QUPLOG_OK)
         status = sync_all(q);
-    return status ? status : files_trim(&q->log.files, lsn);
+    if (status == QUPLOG_OK)
+        status = files_trim(&q->log.files, lsn);
+    /* Only when no process has it open any more is its room free. */
+    control_bump(q->io, &q->control.page->flush, CONTROL_ALL, IO_ALL_BITS);
+    return status;
 }
 
 struct measure {
@@ -417,11 +421,18 @@ static void begin_lap(struct core *q, bool whole)
     q->compaction.whole = whole;
 }
 
+/* The log lives from its spare: whatever can be given back is needed now. */
+static bool disk_is_full(struct core *q)
+{
+    return atomic_load(&q->control.page->spare_used) != 0;
+}
+
 /* A lap that nobody asked for ends early: what counts is copied each time that the whole log has
  * been written anew, so the larger it may stay, the less is copied. */
-static bool small_enough(const struct compaction *c, const struct measure *m)
+static bool small_enough(struct core *q, const struct measure *m)
 {
-    return !c->whole && !scattered(m) && m->bytes <= largest(m) - m->segment_size;
+    return !q->compaction.whole && !disk_is_full(q) && !scattered(m) &&
+           m->bytes <= largest(m) - m->segment_size;
 }
 
 /* If it has not become small enough, there is not so much to give up: then the next lap waits until
@@ -447,7 +458,8 @@ static int look_whether_wanted(struct core *q, bool *wanted)
     if (status)
         return status;
     bool rested = control_tail(&q->control) >= atomic_load(&q->control.page->rest_until);
-    *wanted = m.first_lsn >= next_base || /* files that can go at once */
+    bool helps = disk_is_full(q) && m.bytes > m.live / 5 * 6 + m.segment_size;
+    *wanted = m.first_lsn >= next_base || helps || /* or there are files that can go at once */
               (rested && (m.bytes > largest(&m) || scattered(&m)));
     return QUPLOG_OK;
 }
@@ -485,7 +497,7 @@ static int go_on(struct core *q)
         return status;
     status = files_oldest(&q->log.files, head, &base, &end, &next_base);
     bool over = status == QUPLOG_NOT_FOUND || next_base > c->lap_end ||
-                (m.first_lsn < next_base && small_enough(c, &m));
+                (m.first_lsn < next_base && small_enough(q, &m));
     if (status && status != QUPLOG_NOT_FOUND)
         return status;
     if (over) {
@@ -534,9 +546,11 @@ static int do_part(struct core *q, bool *more)
     if (!c->lap_end)
         begin_lap(q, false);
     status = go_on(q);
-    if (status == QUPLOG_OK && !c->lap_end) /* the log may have grown meanwhile */
-        status = look_whether_wanted(q, more);
-    return status;
+    if (status || c->lap_end)
+        return status;
+    if (disk_is_full(q)) /* another lap may not help either */
+        c->not_before_us = core_monotonic(q) + SECOND_US;
+    return look_whether_wanted(q, more); /* the log may have grown meanwhile */
 }
 
 static int step(struct core *q, int64_t *next)

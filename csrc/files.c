@@ -251,6 +251,15 @@ int files_trim(struct files *files, uint64_t first_lsn)
     return status;
 }
 
+void files_let_go(struct files *files, uint64_t first_lsn)
+{
+    lock(files);
+    for (size_t i = 0; i + 1 < files->count && files->list[i + 1].base <= first_lsn; i++)
+        if (files->list[i].users == 0)
+            close_file(files, &files->list[i]);
+    unlock(files);
+}
+
 static int size_of(struct files *files, const char *name, uint64_t *size)
 {
     const struct io *io = files->io;

@@ -61,6 +61,9 @@ int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *e
 int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *bytes);
 /* Remove the segments that end at or before `first_lsn`, the oldest first. 0 or -errno. */
 int files_trim(struct files *files, uint64_t first_lsn);
+/* Close those that end at or before `first_lsn`, unless they are in use: another process removes
+ * them, and the disk gets their room back when nobody has them open. */
+void files_let_go(struct files *files, uint64_t first_lsn);
 /* Their number and bytes. 0 or -errno. */
 int files_measure(struct files *files, uint64_t *count, uint64_t *bytes);
 /* Close all descriptors as soon as nobody uses them; later reads are QUPLOG_NOT_FOUND. */
