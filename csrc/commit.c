@@ -120,7 +120,7 @@ static void tell_others(struct core *q, const struct commit *commit)
     if (commit->wake_bits)
         commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
     commit_lower_due(q, commit->earliest_us);
-    if (!commit->quiet && atomic_load(&page->deep))
+    if (!commit->quiet && control_counted(&page->deep))
         commit_wake_helpers(q); /* those who sleep without end, from now on look each second */
     FAILPOINT("woken");
 }

@@ -39,16 +39,20 @@ static void flusher(void *context)
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
     uint32_t bit = 1U << (q->mark & 31);
-    while (core_usable(q) == QUPLOG_OK) {
-        uint32_t seen = control_read(word);
+    for (;;) {
+        uint32_t seen = control_read(word); /* before looking whether the log is still open */
         bool work = atomic_load(&q->unflushed) != 0;
         int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
-        while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
-            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC, bit);
+        while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline) {
+            (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, bit);
+            seen = control_read(word);
+        }
+        if (core_usable(q) != QUPLOG_OK)
+            break;
         if (work)
             (void)flush_now(q); /* a failed sync is told to all by the poison; a full disk is told
                                    by the next append, and the witness can wait */
-        else if (core_usable(q) == QUPLOG_OK)
+        else
             (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, bit);
     }
     turn_drop(q);

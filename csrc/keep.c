@@ -237,8 +237,9 @@ static int64_t next_due(struct core *q)
     return next;
 }
 
-/* With the turn taken: until when to sleep, and whether whoever appends has to wake us. */
-static bool decide_sleep(quplog *log, int64_t *next)
+/* With the turn taken: until when to sleep, and whether whoever appends has to wake us: then we are
+ * counted in `deep`. */
+static bool decide_sleep(quplog *log, int64_t *next, uint32_t *tag)
 {
     struct core *q = log->core;
     struct control_page *page = q->control.page;
@@ -253,7 +254,7 @@ static bool decide_sleep(quplog *log, int64_t *next)
         sooner(next, core_now(q) + SECOND_US);
     bool deep = *next == KEEP_NEVER || *next > core_now(q) + SECOND_US;
     if (deep)
-        atomic_fetch_add(&page->deep, 1);
+        *tag = control_count_in(&page->deep);
     return deep;
 }
 
@@ -264,6 +265,7 @@ static int look_and_sleep(quplog *log, bool *note)
     struct control_page *page = q->control.page;
     int64_t next = KEEP_NEVER;
     bool tick = false, deep = false;
+    uint32_t tag = 0;
     uint32_t seen = control_read(&page->attention); /* before looking at anything */
     if (atomic_load(&log->stopping))
         return QUPLOG_STOPPED;
@@ -276,7 +278,7 @@ static int look_and_sleep(quplog *log, bool *note)
         if (status == QUPLOG_OK)
             status = commit_begin(q, COMMIT_DECIDE);
         if (status == QUPLOG_OK) {
-            deep = decide_sleep(log, &next);
+            deep = decide_sleep(log, &next, &tag);
             commit_end(q);
         }
         status = tolerate(q, status, &next);
@@ -286,7 +288,7 @@ static int look_and_sleep(quplog *log, bool *note)
     int woken = core_of(log) ? control_sleep(q->io, &page->attention, seen, next, 0, IO_ALL_BITS)
                              : QUPLOG_OK;
     if (deep)
-        atomic_fetch_sub(&page->deep, 1);
+        control_count_out(&page->deep, tag);
     *note = deep && woken == 0 &&
             (int64_t)control_older(&page->next_due) > core_now(q) + SECOND_US;
     return woken == -EINTR ? QUPLOG_INTERRUPTED : QUPLOG_OK;

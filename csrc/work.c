@@ -351,7 +351,8 @@ static struct round take_turn(quplog_worker *worker, int outcome, int64_t due_us
     r.status = turn(worker, outcome, due_us, data, flags, &r.put_lsn);
     r.end = commit_end_lsn(q);
     r.released = r.had && r.status == QUPLOG_EMPTY && outcome == QUPLOG_RUN_RELEASE;
-    uint32_t left = atomic_load(&work->sleepers) || r.released ? roster_open_bits(worker->log) : 0;
+    uint32_t sleepers = control_counted(&work->sleepers);
+    uint32_t left = sleepers || r.released ? roster_open_bits(worker->log) : 0;
     if (r.status == QUPLOG_OK || r.had)
         r.more = left != 0;
     else if (r.status == QUPLOG_EMPTY && left && worker->passed_on != r.seen) {
