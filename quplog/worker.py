@@ -168,6 +168,10 @@ class WorkerPool:
                     return
             except LogClosed:
                 return
+            except LogFailed as error:  # the workers may all be busy: they would not notice
+                logger.error("the helper of the workers ends: %s", error)  # noqa: TRY400
+                self._alarm(error)
+                return
             except Exception:
                 logger.exception("the helper of the workers ends")
                 return
