@@ -50,20 +50,22 @@ static void flusher(void *context)
     struct core *q = context;
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
+    int64_t due_us = -1; /* when to flush; -1: there is nothing to */
     uint64_t first_lsn = 0;
-    while (core_usable(q) == QUPLOG_OK) {
-        uint32_t seen = control_read(word);
+    for (;;) {
+        uint32_t seen = control_read(word); /* before anything else that a wake-up may be about */
+        if (core_usable(q) != QUPLOG_OK)
+            break;
         let_go(q, &first_lsn);
-        bool work = atomic_load(&q->unflushed) != 0;
-        int64_t deadline = work ? core_monotonic(q) + q->flush_interval_us : -1;
-        while (work && core_usable(q) == QUPLOG_OK && core_monotonic(q) < deadline)
-            (void)control_sleep(io, word, control_read(word), deadline, IO_FUTEX_MONOTONIC,
-                                q->flush_bit);
-        if (work)
+        if (due_us < 0 && atomic_load(&q->unflushed))
+            due_us = core_monotonic(q) + q->flush_interval_us;
+        if (due_us >= 0 && core_monotonic(q) >= due_us) {
             (void)flush_now(q); /* a failed sync is told to all by the poison; a full disk is told
                                    by the next append, and the witness can wait */
-        else if (core_usable(q) == QUPLOG_OK)
-            (void)control_sleep(io, word, seen, deadline, IO_FUTEX_MONOTONIC, q->flush_bit);
+            due_us = -1;
+        } else {
+            (void)control_sleep(io, word, seen, due_us, IO_FUTEX_MONOTONIC, q->flush_bit);
+        }
     }
     turn_drop(q);
 }

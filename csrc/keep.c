@@ -135,6 +135,13 @@ static void sooner_forget(struct core *q, int64_t *next)
         sooner(next, soonest > earliest ? soonest : earliest);
 }
 
+/* On a full disk succeeded jobs are forgotten first: what they take is needed. */
+static int64_t keep_succeeded(const struct core *q)
+{
+    bool full = atomic_load(&q->control.page->spare_used) != 0;
+    return full ? 0 : q->table.settings.keep_succeeded_us;
+}
+
 /* Below which LSN the finished jobs of one heap can go now; 0: none can. */
 static uint64_t forget_bound(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
@@ -150,7 +157,7 @@ static int forget_some(struct core *q, bool *more)
 {
     const struct op_settings *settings = &q->table.settings;
     struct buffer ops = {0};
-    uint64_t succeeded = forget_bound(q, &q->table.succeeded, settings->keep_succeeded_us);
+    uint64_t succeeded = forget_bound(q, &q->table.succeeded, keep_succeeded(q));
     uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us);
     int status = QUPLOG_OK;
     *more = succeeded || failed;

@@ -181,13 +181,13 @@ static inline void fill_up(quplog *q, unsigned jobs)
         uint64_t id;
         lab_payload(filler, sizeof filler, i);
         REQUIRE(quplog_put(q, &spec, filler, sizeof filler, 0, false, &id) == QUPLOG_OK);
-        REQUIRE(quplog_cancel(q, id, false) == QUPLOG_OK);
+        REQUIRE(cancel(q, id) == QUPLOG_OK);
     }
 }
 
 static inline void commit_one(quplog *q, struct buffer *ops)
 {
-    REQUIRE(commit_begin(q->core) == QUPLOG_OK);
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
     REQUIRE(commit_ops(q->core, 1, ops, NULL) == QUPLOG_OK);
     commit_end(q->core);
     buffer_free(ops);
@@ -288,7 +288,8 @@ static inline void make_everything(struct everything *e, quplog *q)
     put_waiting(q);
     put_schedules(q);
     run_some(q);
-    REQUIRE(quplog_pause(q, "paused", 6, true) == QUPLOG_OK);
+    uint64_t lsn;
+    REQUIRE(quplog_pause(q, "paused", 6, true, &lsn) == QUPLOG_OK);
     put_as(q, &SPEC, "taken away", 0);
     e->stale = new_worker(q);
     e->stale_id = claim(e->stale);
@@ -300,7 +301,7 @@ static inline void make_everything(struct everything *e, quplog *q)
         REQUIRE(claim(e->running[i]) != 0);
     }
     uint64_t last = quplog_worker_claim(e->running[2])->id;
-    REQUIRE(quplog_cancel(q, last, false) == QUPLOG_OK);
+    REQUIRE(cancel(q, last) == QUPLOG_OK);
     put_ready(q);
 }
 
