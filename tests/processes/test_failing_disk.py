@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from disks import FailingDisk, failing
-from watched import Program, Programs
+from watched import Program, Programs, eventually
 
 from quplog import JobQueue, JobState, LogFailed
 from quplog.log_store import LogReader
@@ -40,9 +40,10 @@ WORKER = """
         tell("blocked")
         threading.Event().wait()
 
+    other = jq.task(name="other")(lambda: None)
     tell(kind(jq.run, grace=0))
     while hear():
-        tell(kind(jq.counts))
+        tell(kind(other.enqueue))
     """
 
 WAITER = """
@@ -164,6 +165,32 @@ def test_who_opens_a_log_while_its_disk_still_fails_is_told(
         check_kept(disk, acknowledged)
 
 
+def test_a_lock_file_that_is_deleted_fails_everybody(tmp_path: Path) -> None:
+    """Who opens the log then would get other locks, and recover what others write."""
+    path = tmp_path / "disk" / "jobs"
+    path.parent.mkdir()
+    with Programs(tmp_path) as run:
+        crowd = Crowd(run)
+        (path / "lock").unlink()
+        crowd.producer.tell()
+        assert [member.line() for member in crowd.members] == ["LogFailed False"] * 5
+        assert crowd.producer.line() == "", "something was acknowledged"
+        opener = run(OPENER)
+        assert opener.line() == "none"
+        assert opener.ask("again") == "none"
+        assert {member.ask("again") for member in crowd.members} == {"LogFailed False"}
+
+
+def remove(path: Path) -> None:
+    """As `rm -rf` does, again if somebody has made a file meanwhile."""
+
+    def gone() -> bool:
+        shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
+
+    eventually(gone)
+
+
 def test_a_directory_that_is_deleted_fails_everybody(tmp_path: Path) -> None:
     """Nothing is acknowledged into nothing, and a new log of the same name is another log."""
     path = tmp_path / "disk" / "jobs"
@@ -171,7 +198,7 @@ def test_a_directory_that_is_deleted_fails_everybody(tmp_path: Path) -> None:
     with Programs(tmp_path) as run, JobQueue(path, workers=0) as old:
         crowd = Crowd(run)
         old.counts()
-        shutil.rmtree(path)
+        remove(path)
         crowd.producer.tell()
         assert [member.line() for member in crowd.members] == ["LogFailed False"] * 5
         assert crowd.producer.line() == "", "something was acknowledged"
