@@ -21,6 +21,12 @@ void lock_file_close(struct lock_file *lock)
     lock->fd = -1;
 }
 
+bool lock_file_gone(const struct lock_file *lock)
+{
+    struct io_stat stat;
+    return lock->io->stat(lock->io->world, lock->fd, &stat) == 0 && stat.links == 0;
+}
+
 int lock_try(const struct lock_file *lock, uint64_t byte, int mode)
 {
     return lock->io->lock(lock->io->world, lock->fd, byte, mode);

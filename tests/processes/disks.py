@@ -52,16 +52,46 @@ def tmpfs(path: Path, size: str) -> Iterator[Disk]:
 
 
 @contextmanager
-def ext4(path: Path, size: str, image: Path) -> Iterator[Disk]:
+def ext4(path: Path, size: str, image: Path, *options: str) -> Iterator[Disk]:
     """An ext4 in the file `image`, which takes blocks as they are written."""
     path.mkdir()
     _run("truncate", "-s", size, str(image))
     mkfs = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if mkfs is None:
         pytest.skip("mkfs.ext4 is missing, which scripts/machine.sh would have installed")
-    _run(mkfs, "-q", "-m", "0", str(image))
+    _run(mkfs, "-q", "-m", "0", *options, str(image))
     with _mounted(path, "-o", "loop", str(image)):
         yield Disk(path)
+
+
+class FailingDisk(Disk):
+    """An ext4 that takes writes, and fails to sync them while the disk below it is full."""
+
+    def __init__(self, path: Path, below: Disk, image: Path) -> None:
+        super().__init__(path)
+        self._below = below
+        self._image = image
+
+    def break_down(self) -> None:
+        """Blocks that were written before can be written again; new ones get lost."""
+        os.sync()
+        self._below.fill()
+
+    def repair(self) -> None:
+        self._below.relieve()
+
+    def remount(self) -> None:
+        """Forget what is only in memory because it could not be written; nobody may use it."""
+        _run("umount", str(self.path))
+        _run("mount", "-o", "loop", str(self._image), str(self.path))
+
+
+@contextmanager
+def failing(path: Path, below: Path) -> Iterator[FailingDisk]:
+    """It has no journal, because one would make it read-only at the first failure."""
+    image = below / "image"
+    with tmpfs(below, "16m") as disk, ext4(path, "64m", image, "-O", "^has_journal"):
+        yield FailingDisk(path, disk, image)
 
 
 @contextmanager

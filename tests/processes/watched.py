@@ -110,11 +110,11 @@ class Programs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._started: list[Program] = []
+        self.started: list[Program] = []
 
     def __call__(self, source: str) -> Program:
-        self._started.append(Program(source, self._directory))
-        return self._started[-1]
+        self.started.append(Program(source, self._directory))
+        return self.started[-1]
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +122,7 @@ class Programs:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        for program in self._started:
+        for program in self.started:
             program.signal(signal.SIGCONT)
             program.kill()
             for pipe in (program.process.stdin, program.process.stdout):
