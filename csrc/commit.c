@@ -226,18 +226,33 @@ int commit_sync(struct core *q, uint64_t lsn)
 
 /* ---- due times ---- */
 
+struct due_now {
+    const struct core *q;
+    int64_t now;
+};
+
+static bool has_come_due(const void *context, uint64_t id)
+{
+    const struct due_now *due = context;
+    return (int64_t)jobs_get(&due->q->table.jobs, id)->when <= due->now;
+}
+
+/* The op must mean the same to every table, also to one that began in a later segment and does not
+ * know jobs that are copied further on: so it is the time alone that says which jobs come due, and
+ * the number in it is all that there are. */
 int commit_due(struct core *q)
 {
-    int64_t now = core_now(q);
-    if (q->table.due.count == 0 || (int64_t)heap_top(&q->table.due)->key > now)
+    struct due_now due = {q, core_now(q)};
+    uint64_t until = heap_prefix(&q->table.due, HEAP_PREFIX_MOST, has_come_due, &due);
+    if (until == 0)
         return QUPLOG_OK;
     struct buffer ops = {0};
-    size_t before = q->table.due.count;
-    int status = op_encode_due(&ops, now, COMMIT_DUE_MOST);
+    size_t count = heap_count_below(&q->table.due, until);
+    int status = op_encode_due(&ops, (int64_t)until - 1, count);
     if (status == QUPLOG_OK)
         status = commit_ops(q, 1, &ops, NULL);
     buffer_free(&ops);
     if (status == QUPLOG_OK)
-        commit_wake_workers(q, (int)(before - q->table.due.count), IO_ALL_BITS);
+        commit_wake_workers(q, (int)count, IO_ALL_BITS);
     return status;
 }

@@ -24,7 +24,6 @@ enum commit_mode {
     COMMIT_AT_ONCE, /* the same, but QUPLOG_LOCKED rather than sleep for the turn */
     COMMIT_DECIDE,
 };
-enum { COMMIT_DUE_MOST = 1000 }; /* jobs that may come due under one hold of the lock */
 
 /* A frame to be, and what it will mean to others. */
 struct commit {
@@ -57,7 +56,8 @@ int commit_trim(struct core *q, uint64_t first_lsn);
 uint64_t commit_end_lsn(const struct core *q);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(struct core *q, uint64_t lsn);
-/* Move jobs that have come due to their lanes, COMMIT_DUE_MOST at most. */
+/* Move the first of the jobs that have come due to their lanes: HEAP_PREFIX_MOST, and those due at
+ * the same time as the last of them. In between only. */
 int commit_due(struct core *q);
 /* Some jobs became claimable, or may be by now: wake workers. */
 void commit_wake_workers(struct core *q, int count, uint32_t bits);

@@ -371,7 +371,11 @@ static int leave_segment(struct core *q, uint64_t lsn)
     commit_end(q);
     if (status == QUPLOG_OK)
         status = sync_all(q);
-    return status ? status : files_trim(&q->log.files, lsn);
+    if (status == QUPLOG_OK)
+        status = files_trim(&q->log.files, lsn);
+    /* Only when no process has it open any more is its room free. */
+    control_bump(q->io, &q->control.page->flush, CONTROL_ALL, IO_ALL_BITS);
+    return status;
 }
 
 struct measure {
@@ -380,7 +384,6 @@ struct measure {
 
 static int measure(struct core *q, struct measure *m)
 {
-    uint64_t tail = control_tail(&q->control);
     int status = follow_view(q);
     if (status)
         return status;
@@ -388,29 +391,80 @@ static int measure(struct core *q, struct measure *m)
     m->segment_size = q->table.settings.segment_size;
     m->first_lsn = q->table.first_lsn;
     follow_unview(q);
-    files_span(&q->log.files, tail, &m->files, &m->bytes);
-    return QUPLOG_OK;
+    return files_span(&q->log.files, control_older(&q->control.page->zeroed), &m->files,
+                      &m->bytes);
 }
 
-/* The next lap waits until others have written so much since this one began. */
-static int end_lap(struct core *q)
+/* ---- when ---- */
+
+/* How large the log may be. It is to settle below four segments, or three times what counts; two
+ * segments are for what comes while one is copied, and for the zeros of the newest. */
+static uint64_t largest(const struct measure *m)
 {
-    struct compaction *c = &q->compaction;
-    struct measure m;
-    int status = measure(q, &m);
-    if (status)
-        return status;
-    uint64_t growth = m.live / 2 > m.segment_size ? m.live / 2 : m.segment_size;
-    atomic_store(&q->control.page->rest_until, c->lap_end + c->written + growth);
-    c->lap_end = 0;
-    return QUPLOG_OK;
+    uint64_t most = m->live / 5 * 12, slack = 2 * m->segment_size;
+    if (3 * m->live > slack && 3 * m->live - slack > most)
+        most = 3 * m->live - slack;
+    uint64_t least = SEGMENTS_LEAST * m->segment_size;
+    return most > least ? most : least;
 }
 
-static void begin_lap(struct core *q)
+/* Many small files: each torn end begins a new one. */
+static bool scattered(const struct measure *m)
+{
+    return m->files > FILES_MOST && m->bytes < m->files * m->segment_size / 2;
+}
+
+static void begin_lap(struct core *q, bool whole)
 {
     q->compaction.lap_end = control_tail(&q->control);
     q->compaction.written = 0;
+    q->compaction.whole = whole;
 }
+
+/* The log lives from its spare: whatever can be given back is needed now. */
+static bool disk_is_full(struct core *q)
+{
+    return atomic_load(&q->control.page->spare_used) != 0;
+}
+
+/* A lap that nobody asked for ends early: what counts is copied each time that the whole log has
+ * been written anew, so the larger it may stay, the less is copied. */
+static bool small_enough(struct core *q, const struct measure *m)
+{
+    return !q->compaction.whole && !disk_is_full(q) && !scattered(m) &&
+           m->bytes <= largest(m) - m->segment_size;
+}
+
+/* If it has not become small enough, there is not so much to give up: then the next lap waits until
+ * others have written a good part since this one began. */
+static void end_lap(struct core *q, const struct measure *m)
+{
+    struct compaction *c = &q->compaction;
+    uint64_t growth = m->live / 2 > m->segment_size ? m->live / 2 : m->segment_size;
+    bool small = m->bytes <= largest(m) && !scattered(m);
+    atomic_store(&q->control.page->rest_until, small ? 0 : c->lap_end + c->written + growth);
+    c->lap_end = 0;
+}
+
+static int look_whether_wanted(struct core *q, bool *wanted)
+{
+    struct measure m;
+    uint64_t base, end, next_base, head = control_older(&q->control.page->head);
+    int status = files_oldest(&q->log.files, head, &base, &end, &next_base);
+    *wanted = false;
+    if (status)
+        return status == QUPLOG_NOT_FOUND ? QUPLOG_OK : status;
+    status = measure(q, &m);
+    if (status)
+        return status;
+    bool rested = control_tail(&q->control) >= atomic_load(&q->control.page->rest_until);
+    bool helps = disk_is_full(q) && m.bytes > m.live / 5 * 6 + m.segment_size;
+    *wanted = m.first_lsn >= next_base || helps || /* or there are files that can go at once */
+              (rested && (m.bytes > largest(&m) || scattered(&m)));
+    return QUPLOG_OK;
+}
+
+/* ---- a lap, step by step ---- */
 
 /* Copy what counts of the next frames of the oldest segment. */
 static int copy_some(struct core *q, uint64_t end, uint64_t segment_size)
@@ -438,13 +492,18 @@ static int go_on(struct core *q)
     struct compaction *c = &q->compaction;
     struct measure m;
     uint64_t base, end, next_base, head = control_older(&q->control.page->head);
-    int status = files_oldest(&q->log.files, head, &base, &end, &next_base);
-    if (status == QUPLOG_NOT_FOUND || (status == QUPLOG_OK && next_base > c->lap_end))
-        return end_lap(q);
-    if (status == QUPLOG_OK)
-        status = measure(q, &m);
+    int status = measure(q, &m);
     if (status)
         return status;
+    status = files_oldest(&q->log.files, head, &base, &end, &next_base);
+    bool over = status == QUPLOG_NOT_FOUND || next_base > c->lap_end ||
+                (m.first_lsn < next_base && small_enough(q, &m));
+    if (status && status != QUPLOG_NOT_FOUND)
+        return status;
+    if (over) {
+        end_lap(q, &m);
+        return QUPLOG_OK;
+    }
     if (m.first_lsn >= next_base) /* its removal failed, or was undone by a cut */
         return leave_segment(q, next_base);
     if (c->base != base || c->at <= base) {
@@ -452,27 +511,6 @@ static int go_on(struct core *q)
         c->at = base + SEGMENT_HEADER;
     }
     return c->at >= end ? leave_segment(q, next_base) : copy_some(q, end, m.segment_size);
-}
-
-/* ---- when ---- */
-
-static int look_whether_wanted(struct core *q, bool *wanted)
-{
-    struct measure m;
-    uint64_t base, end, next_base, head = control_older(&q->control.page->head);
-    int status = files_oldest(&q->log.files, head, &base, &end, &next_base);
-    *wanted = false;
-    if (status)
-        return status == QUPLOG_NOT_FOUND ? QUPLOG_OK : status;
-    status = measure(q, &m);
-    if (status)
-        return status;
-    uint64_t least = SEGMENTS_LEAST * m.segment_size, most = m.live / 5 * 12;
-    bool scattered = m.files > FILES_MOST && m.bytes < m.files * m.segment_size / 2;
-    bool rested = control_tail(&q->control) >= atomic_load(&q->control.page->rest_until);
-    *wanted = m.first_lsn >= next_base || /* files that can go at once */
-              (rested && (scattered || m.bytes > (most > least ? most : least)));
-    return QUPLOG_OK;
 }
 
 static void come_again(struct core *q, int64_t *next, int64_t wait_us)
@@ -506,11 +544,13 @@ static int do_part(struct core *q, bool *more)
     if (status || !wanted)
         return status;
     if (!c->lap_end)
-        begin_lap(q);
+        begin_lap(q, false);
     status = go_on(q);
-    if (status == QUPLOG_OK && !c->lap_end) /* the log may have grown meanwhile */
-        status = look_whether_wanted(q, more);
-    return status;
+    if (status || c->lap_end)
+        return status;
+    if (disk_is_full(q)) /* another lap may not help either */
+        c->not_before_us = core_monotonic(q) + SECOND_US;
+    return look_whether_wanted(q, more); /* the log may have grown meanwhile */
 }
 
 static int step(struct core *q, int64_t *next)
@@ -574,12 +614,13 @@ int quplog_compact(quplog *log)
     q->io->mutex_lock(q->io->world, &q->compacting);
     status = take_byte(q);
     if (status == 0) {
-        begin_lap(q);
+        begin_lap(q, true);
         while (status == QUPLOG_OK && q->compaction.lap_end)
             status = core_of(log) ? go_on(q) : QUPLOG_CLOSED;
         q->compaction.not_before_us = 0;
         (void)lock_release(&q->lock, LOCK_COMPACT);
     }
     q->io->mutex_unlock(q->io->world, &q->compacting);
-    return status;
+    commit_wake_helpers(q); /* this one's was kept out */
+    return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }

@@ -9,6 +9,8 @@ static const unsigned char MAGIC[8] = {'q', 'u', 'p', 'l', 'o', 'g', 'C', 1};
 
 /* So often a number is read again whose writer was seen between its two halves. */
 enum { TRIES = 1000 };
+/* No write of a number that grows moves it by more. */
+#define STEP_MOST ((uint64_t)1 << 40)
 
 /* ---- the page ---- */
 
@@ -66,6 +68,18 @@ static void begin_view(struct control *control, uint64_t epoch)
     atomic_store(&control->failed, 0);
 }
 
+/* Whoever still comes out of a sleep that began before is not counted out here. */
+static void begin_counts(struct control_page *page, uint64_t epoch)
+{
+    uint64_t none = epoch << 32;
+    struct control_word *words[] = {&page->durable,   &page->append, &page->work,
+                                    &page->attention, &page->flush,  &page->finished};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        atomic_store(&words[i]->sleepers, none);
+    for (size_t i = 0; i < CONTROL_RESULTS; i++)
+        atomic_store(&page->results[i].sleepers, none);
+}
+
 int control_reset(struct control *control)
 {
     const struct io *io = control->io;
@@ -83,6 +97,7 @@ int control_reset(struct control *control)
                                         &page->next_due,  &page->segment_size};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         control_write_number(numbers[i], 0);
+    begin_counts(page, epoch);
     begin_view(control, epoch);
     atomic_store(&page->epoch, epoch);
     return 0;
@@ -146,18 +161,27 @@ void control_write_number(struct control_number *number, uint64_t value)
     atomic_store_explicit(&number->check, ~value, memory_order_release);
 }
 
+/* A writer that died between the two halves has left a larger value and the complement of the
+ * number before it. Other halves that don't match are garbage. */
+static bool half_written(const struct control_number *number, uint64_t *older)
+{
+    *older = ~atomic_load(&number->check);
+    uint64_t value = atomic_load(&number->value);
+    return value >= *older && value - *older <= STEP_MOST;
+}
+
 /* A number that only grows, as a process without the lock sees it. Its writer may be between the
  * two halves, or may have died there: then the older one stands. */
 static uint64_t read_growing(struct control *control, const struct control_number *number,
                              _Atomic uint64_t *seen)
 {
     uint64_t before = atomic_load(seen), value = 0;
-    bool whole = false;
-    for (int i = 0; !whole && i < TRIES; i++)
-        whole = control_read_number(number, &value);
-    if (!whole)
-        value = control_older(number);
-    if (value < before) {
+    bool good = false;
+    for (int i = 0; !good && i < TRIES; i++)
+        good = control_read_number(number, &value);
+    if (!good)
+        good = half_written(number, &value);
+    if (!good || value < before) {
         control_fail(control);
         return before;
     }

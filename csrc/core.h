@@ -25,6 +25,7 @@ struct slot {
 struct compaction {
     uint64_t lap_end; /* 0: no lap is under way */
     uint64_t written; /* bytes that this lap has appended */
+    bool whole;       /* it was asked for: it does not end early */
     uint64_t base;    /* of the segment that is being copied */
     uint64_t at;      /* of its next frame to look at */
     int64_t not_before_us; /* something failed: not before this time of the monotonic clock */

@@ -228,22 +228,6 @@ int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *e
     return status;
 }
 
-/* A torn end makes LSNs jump; no segment is so large. */
-#define LARGEST ((uint64_t)1 << 35)
-
-void files_span(struct files *files, uint64_t tail, uint64_t *count, uint64_t *bytes)
-{
-    lock(files);
-    *count = files->count;
-    *bytes = 0;
-    for (size_t i = 0; i < files->count; i++) {
-        uint64_t end = i + 1 < files->count ? files->list[i + 1].base : tail;
-        uint64_t size = end > files->list[i].base ? end - files->list[i].base : 0;
-        *bytes += size < LARGEST ? size : 0;
-    }
-    unlock(files);
-}
-
 /* ---- removing, measuring, closing ---- */
 
 int files_trim(struct files *files, uint64_t first_lsn)
@@ -266,6 +250,50 @@ int files_trim(struct files *files, uint64_t first_lsn)
     return status;
 }
 
+void files_let_go(struct files *files, uint64_t first_lsn)
+{
+    lock(files);
+    for (size_t i = 0; i + 1 < files->count && files->list[i + 1].base <= first_lsn; i++)
+        if (files->list[i].users == 0)
+            close_file(files, &files->list[i]);
+    unlock(files);
+}
+
+static int size_of(struct files *files, const char *name, uint64_t *size)
+{
+    const struct io *io = files->io;
+    struct io_stat stat = {0};
+    int fd = io->open(io->world, files->dir, name, IO_READ);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int status = io->stat(io->world, fd, &stat);
+    io->close(io->world, fd);
+    *size = stat.size;
+    return status;
+}
+
+int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *bytes)
+{
+    int status = QUPLOG_OK;
+    lock(files);
+    *count = files->count;
+    *bytes = 0;
+    for (size_t i = 0; status == QUPLOG_OK && i < files->count; i++) {
+        struct file *file = &files->list[i];
+        bool newest = i + 1 == files->count;
+        char name[SEGMENT_NAME];
+        segment_name(file->base, name);
+        if (!newest && file->size == 0)
+            status = size_of(files, name, &file->size);
+        if (newest)
+            *bytes += zeroed > file->base ? zeroed - file->base : 0;
+        else
+            *bytes += file->size;
+    }
+    unlock(files);
+    return status;
+}
+
 struct measure {
     struct files *files;
     uint64_t count, bytes;
@@ -274,18 +302,12 @@ struct measure {
 static int measure(void *context, const char *name)
 {
     struct measure *m = context;
-    const struct io *io = m->files->io;
-    struct io_stat stat;
-    uint64_t base;
+    uint64_t base, size = 0;
     if (!segment_parse_name(name, &base))
         return 0;
-    int fd = io->open(io->world, m->files->dir, name, IO_READ);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    int status = io->stat(io->world, fd, &stat);
-    io->close(io->world, fd);
-    m->count++;
-    m->bytes += status ? 0 : stat.size;
+    int status = size_of(m->files, name, &size);
+    m->count += size > 0;
+    m->bytes += size;
     return status;
 }
 

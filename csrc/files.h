@@ -16,6 +16,7 @@ struct file {
     uint64_t base;
     uint64_t salt; /* 0: not read yet */
     uint64_t used; /* when it was last used, in files.uses */
+    uint64_t size; /* of one that nobody writes to any more; 0: not looked at yet */
     int fd;        /* -1: not open */
     uint32_t users;
     bool present; /* for files_refresh() */
@@ -55,10 +56,14 @@ int files_read(struct files *files, uint64_t lsn, uint64_t head, void *out, size
  * where the next one begins. QUPLOG_NOT_FOUND: it is the newest, which never goes. */
 int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *end,
                  uint64_t *next_base);
-/* The number of segments up to `tail`, and about how many bytes they have, as far as is known. */
-void files_span(struct files *files, uint64_t tail, uint64_t *count, uint64_t *bytes);
+/* The number of segments that are known and their bytes; the newest reaches up to `zeroed`. Cheap: a
+ * size is looked at once. 0 or -errno. */
+int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *bytes);
 /* Remove the segments that end at or before `first_lsn`, the oldest first. 0 or -errno. */
 int files_trim(struct files *files, uint64_t first_lsn);
+/* Close those that end at or before `first_lsn`, unless they are in use: another process removes
+ * them, and the disk gets their room back when nobody has them open. */
+void files_let_go(struct files *files, uint64_t first_lsn);
 /* Their number and bytes. 0 or -errno. */
 int files_measure(struct files *files, uint64_t *count, uint64_t *bytes);
 /* Close all descriptors as soon as nobody uses them; later reads are QUPLOG_NOT_FOUND. */

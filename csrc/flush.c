@@ -33,16 +33,30 @@ int flush_now(struct core *q)
     return status;
 }
 
+/* What another process has removed would take room for as long as this one has it open. */
+static void let_go(struct core *q, uint64_t *first_lsn)
+{
+    uint64_t now = control_older(&q->control.page->first_lsn);
+    if (now == *first_lsn)
+        return;
+    *first_lsn = now;
+    files_let_go(&q->log.files, now);
+    if (commit_begin(q, COMMIT_BLIND) == QUPLOG_OK) /* which leaves a head that is no more */
+        commit_end(q);
+}
+
 static void flusher(void *context)
 {
     struct core *q = context;
     const struct io *io = q->io;
     struct control_word *word = &q->control.page->flush;
     int64_t due_us = -1; /* when to flush; -1: there is nothing to */
+    uint64_t first_lsn = 0;
     for (;;) {
         uint32_t seen = control_read(word); /* before anything else that a wake-up may be about */
         if (core_usable(q) != QUPLOG_OK)
             break;
+        let_go(q, &first_lsn);
         if (due_us < 0 && atomic_load(&q->unflushed))
             due_us = core_monotonic(q) + q->flush_interval_us;
         if (due_us >= 0 && core_monotonic(q) >= due_us) {

@@ -4,6 +4,8 @@
  * nothing else followed, it leaves a SYNCED frame: the witness without which the last durable frame
  * could not be told from a torn one. A log that ends with a witness is clean: nobody flushes it,
  * and nobody adds another.
+ *
+ * The same thread lets go of segments that another process has removed.
  */
 #ifndef QUPLOG_FLUSH_H
 #define QUPLOG_FLUSH_H

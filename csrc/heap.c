@@ -123,6 +123,19 @@ static size_t take_smallest(const struct heap *heap, size_t *frontier, size_t *c
     return position;
 }
 
+/* Of the part of the heap that begins at `position`; it is as deep as the heap, 32 at most. */
+static size_t count_from(const struct heap *heap, size_t position, uint64_t key)
+{
+    if (position >= heap->count || at(heap, position)->key >= key)
+        return 0;
+    return 1 + count_from(heap, 2 * position + 1, key) + count_from(heap, 2 * position + 2, key);
+}
+
+size_t heap_count_below(const struct heap *heap, uint64_t key)
+{
+    return count_from(heap, 0, key);
+}
+
 uint64_t heap_prefix(const struct heap *heap, size_t most,
                      bool (*wanted)(const void *context, uint64_t id), const void *context)
 {

@@ -40,5 +40,7 @@ void heap_remove(struct heap *heap, size_t position, heap_moved moved, void *con
 uint64_t heap_prefix(const struct heap *heap, size_t most,
                      bool (*wanted)(const void *context, uint64_t id), const void *context);
 enum { HEAP_PREFIX_MOST = 256 };
+/* How many entries have a key below `key`. */
+size_t heap_count_below(const struct heap *heap, uint64_t key);
 
 #endif

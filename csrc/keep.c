@@ -20,7 +20,7 @@
 #include "roster.h"
 
 enum { KEEP_NEVER = -1, SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
-enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US };
+enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US, ANSWERED_US = 5 * SECOND_US };
 
 static void sooner(int64_t *next, int64_t candidate)
 {
@@ -115,6 +115,15 @@ static bool kept_long_enough(const void *context, uint64_t id)
     return jobs_get(&r->q->table.jobs, id)->finished_us <= r->before_us;
 }
 
+/* On a full disk succeeded jobs are forgotten first, as soon as who waits for them has been
+ * answered: what they take is needed. */
+static int64_t keep_succeeded(const struct core *q)
+{
+    int64_t keep_us = q->table.settings.keep_succeeded_us;
+    bool full = atomic_load(&q->control.page->spare_used) != 0;
+    return full && keep_us > ANSWERED_US ? ANSWERED_US : keep_us;
+}
+
 /* When the first finished job of one heap can go. */
 static int64_t forget_time(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
@@ -127,10 +136,10 @@ static int64_t forget_time(const struct core *q, const struct heap *heap, int64_
 /* Retention is lazy: it comes at most once a second. */
 static void sooner_forget(struct core *q, int64_t *next)
 {
-    const struct op_settings *settings = &q->table.settings;
+    int64_t keep_failed_us = q->table.settings.keep_failed_us;
     int64_t soonest = KEEP_NEVER, earliest = core_now(q) + SECOND_US;
-    sooner(&soonest, forget_time(q, &q->table.succeeded, settings->keep_succeeded_us));
-    sooner(&soonest, forget_time(q, &q->table.failed, settings->keep_failed_us));
+    sooner(&soonest, forget_time(q, &q->table.succeeded, keep_succeeded(q)));
+    sooner(&soonest, forget_time(q, &q->table.failed, keep_failed_us));
     if (soonest != KEEP_NEVER)
         sooner(next, soonest > earliest ? soonest : earliest);
 }
@@ -148,10 +157,10 @@ static uint64_t forget_bound(const struct core *q, const struct heap *heap, int6
 
 static int forget_some(struct core *q, bool *more)
 {
-    const struct op_settings *settings = &q->table.settings;
+    int64_t keep_failed_us = q->table.settings.keep_failed_us;
     struct buffer ops = {0};
-    uint64_t succeeded = forget_bound(q, &q->table.succeeded, settings->keep_succeeded_us);
-    uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us);
+    uint64_t succeeded = forget_bound(q, &q->table.succeeded, keep_succeeded(q));
+    uint64_t failed = forget_bound(q, &q->table.failed, keep_failed_us);
     int status = QUPLOG_OK;
     *more = succeeded || failed;
     if (*more) {

@@ -37,6 +37,12 @@ void lock_file_close(struct lock_file *lock)
     let_forks_in(lock->io);
 }
 
+bool lock_file_gone(const struct lock_file *lock)
+{
+    struct io_stat stat;
+    return lock->io->stat(lock->io->world, lock->fd, &stat) == 0 && stat.links == 0;
+}
+
 int lock_try(const struct lock_file *lock, uint64_t byte, int mode)
 {
     return lock->io->lock(lock->io->world, lock->fd, byte, mode);

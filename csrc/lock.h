@@ -34,6 +34,8 @@ struct lock_file {
 int lock_file_open(struct lock_file *lock, const struct io *io, int dir);
 /* Closing gives back every lock that this open file description holds. */
 void lock_file_close(struct lock_file *lock);
+/* It was deleted: who opens the log by its name gets another file, and other locks. */
+bool lock_file_gone(const struct lock_file *lock);
 /* Take `byte` (enum lock_byte, or a slot's) if it is free. 0, -EAGAIN, or -errno. */
 int lock_try(const struct lock_file *lock, uint64_t byte, int mode);
 int lock_release(const struct lock_file *lock, uint64_t byte);

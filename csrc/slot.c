@@ -17,6 +17,10 @@ bool slot_lives(struct core *q, uint16_t number)
 
 static int take_free_byte(struct core *q, struct slot *slot)
 {
+    if (lock_file_gone(&q->lock)) { /* the bytes of another file would tell nobody that we live */
+        sync_poison(&q->sync);
+        return QUPLOG_FAILED;
+    }
     int status = lock_file_open(&slot->lock, q->io, q->dir);
     if (status)
         return status;

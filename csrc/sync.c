@@ -112,7 +112,7 @@ static int lead(struct sync *sync)
     int status = sync->flush(sync->log, from, to);
     if (status == -EMFILE)
         return status;
-    if (status)
+    if (status || lock_file_gone(sync->lock))
         sync_poison(sync);
     if (control_poisoned(control))
         return QUPLOG_FAILED;

@@ -516,13 +516,10 @@ static void apply_claim(struct change *c, const struct op *op)
     struct table *table = c->table;
     uint64_t id = op->as.claim.id;
     struct job *job = jobs_get(&table->jobs, id);
-    /* Who claims a job has seen it ready. A table that begins with what a TRIM left may have taken
-       other jobs out of the heap at a DUE that came before their copies; it must follow. */
-    bool due = job && (job->state == QUPLOG_SCHEDULED || job->state == QUPLOG_RETRYING);
-    if (!job || (job->state != QUPLOG_READY && !due))
+    if (!job || job->state != QUPLOG_READY)
         return;
     struct run run = {.token = c->lsn,
-                      .order = due ? c->lsn : job->when,
+                      .order = job->when,
                       .generation = op->as.claim.generation,
                       .slot = op->as.claim.slot};
     leave(table, job);

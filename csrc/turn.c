@@ -26,7 +26,7 @@ static int try_byte(struct core *q)
 static int sleep_for_byte(struct core *q, int64_t until_us)
 {
     struct control_word *word = &q->control.page->append;
-    atomic_fetch_add(&word->sleepers, 1);
+    uint32_t tag = control_count_in(&word->sleepers);
     uint32_t seen = control_read(word);
     int status = try_byte(q);
     if (status == -EAGAIN) {
@@ -35,7 +35,7 @@ static int sleep_for_byte(struct core *q, int64_t until_us)
         if (woken == -EINTR)
             status = -EINTR;
     }
-    atomic_fetch_sub(&word->sleepers, 1);
+    control_count_out(&word->sleepers, tag);
     return status;
 }
 
@@ -176,7 +176,7 @@ void turn_give(struct core *q)
     struct control_word *word = &q->control.page->append;
     FAILPOINT("given");
     (void)lock_release(&q->lock, LOCK_APPEND);
-    if (atomic_load(&word->sleepers))
+    if (control_counted(&word->sleepers))
         control_bump(q->io, word, 1, IO_ALL_BITS);
     gate_give(&q->append, q->io);
     if (control_poisoned(&q->control))

@@ -372,7 +372,8 @@ static struct round take_turn(quplog_worker *worker, const struct outcome *outco
     r.status = turn_in_any_case(worker, outcome, flags, &r.put_lsn);
     r.end = commit_end_lsn(q);
     r.released = r.had && r.status == QUPLOG_EMPTY && outcome->kind == QUPLOG_RUN_RELEASE;
-    uint32_t left = atomic_load(&work->sleepers) || r.released ? roster_open_bits(worker->log) : 0;
+    uint32_t sleepers = control_counted(&work->sleepers);
+    uint32_t left = sleepers || r.released ? roster_open_bits(worker->log) : 0;
     if (r.status == QUPLOG_OK || r.had)
         r.more = left != 0;
     else if (r.status == QUPLOG_EMPTY && left && worker->passed_on != r.seen) {

@@ -16,7 +16,15 @@ from queue import Empty, SimpleQueue
 
 from quplog.clock import monotonic_us
 from quplog.codec import Types
-from quplog.errors import LogClosed, LogFailed, LogFull, LogLocked, PayloadError, StaleClaim
+from quplog.errors import (
+    LogClosed,
+    LogFailed,
+    LogFull,
+    LogLocked,
+    PayloadError,
+    QuplogError,
+    StaleClaim,
+)
 from quplog.runner import NOTHING, Finish, Runner, refused
 from quplog.scheduler import Ticker
 from quplog.store import Claim, Store
@@ -124,7 +132,7 @@ class WorkerPool:
                 thread.join()
             else:
                 logger.warning("%s did not end in time: its job goes back", thread.name)
-                worker.release()
+                _release(worker)
         self._helper.join()
 
     def hurry(self) -> None:
@@ -168,9 +176,21 @@ class WorkerPool:
                     return
             except LogClosed:
                 return
+            except LogFailed as error:  # the workers may all be busy: they would not notice
+                logger.error("the helper of the workers ends: %s", error)  # noqa: TRY400
+                self._alarm(error)
+                return
             except Exception:
                 logger.exception("the helper of the workers ends")
                 return
+
+
+def _release(worker: Worker) -> None:
+    try:
+        worker.release()
+    except (QuplogError, OSError, MemoryError) as error:
+        # Whoever finds that this process has gone, or opens the log again, gives it back.
+        logger.warning("its job could not be given back: %s", error)
 
 
 def run_ready(store: Store, handlers: Mapping[str, Handler], types: Types, deadline_us: int) -> int:

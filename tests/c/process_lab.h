@@ -520,9 +520,9 @@ static inline int64_t monotonic(void)
 static inline void await_sleeping(struct control_word *word, uint32_t sleepers)
 {
     int64_t end = monotonic() + 60 * INT64_C(1000000);
-    while (atomic_load(&word->sleepers) < sleepers && monotonic() < end)
+    while (control_counted(&word->sleepers) < sleepers && monotonic() < end)
         sched_yield();
-    REQUIRE(atomic_load(&word->sleepers) >= sleepers);
+    REQUIRE(control_counted(&word->sleepers) >= sleepers);
 }
 
 /* Every frame of the log is whole, to its end. */

@@ -103,6 +103,56 @@ TEST(ids_are_never_given_again_after_everything_was_trimmed)
     lab_close(q);
 }
 
+static void put_due(quplog *q, int64_t from, int64_t count)
+{
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first, lsn;
+    REQUIRE(batch);
+    for (int64_t due = from; due < from + count; due++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "due", 3, due) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, false, &first, &lsn) == QUPLOG_OK);
+    quplog_batch_free(batch);
+}
+
+/* Whoever starts behind the trimmed part meets the DUE before the copies of the jobs it was for. */
+TEST(a_due_op_means_the_same_to_whoever_begins_behind_it)
+{
+    const char *path = lab_path("log");
+    quplog *q = lab_open(NULL, path);
+    put_due(q, 1, 1500);
+    fill_up(q, 12);
+    put_due(q, 2001, 300);
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    commit_end(q->core);
+    CHECK(count(q, QUPLOG_READY) > 0 && count(q, QUPLOG_READY) < 1500);
+    char *before = tell(q);
+    CHECK_EQUAL(quplog_compact(q), QUPLOG_OK);
+    CHECK(lab_segments(path).base[0] > 0);
+    check_killed(path, before);
+    free(before);
+    lab_close(q);
+}
+
+TEST(all_that_are_due_at_one_time_come_due_together)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first, lsn;
+    for (int i = 0; i < 1000; i++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "due", 3, i < 999 ? 5 : 6) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, false, &first, &lsn) == QUPLOG_OK);
+    quplog_batch_free(batch);
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    CHECK_EQUAL(q->core->table.due.count, 1);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    CHECK_EQUAL(commit_due(q->core), QUPLOG_OK);
+    commit_end(q->core);
+    CHECK_EQUAL(count(q, QUPLOG_READY), 1000);
+    lab_close(q);
+}
+
 /* ---- cuts and failures ---- */
 
 /* A log to be compacted, as the second of two kills leaves it (so that nothing runs), and what it
@@ -498,6 +548,38 @@ TEST(the_helper_compacts_when_the_log_has_grown_and_then_sleeps)
     lab_close(q);
 }
 
+static void *compact_on_and_on(void *argument)
+{
+    struct waiter *w = argument;
+    do
+        w->status = quplog_compact(w->log);
+    while (w->status == QUPLOG_OK);
+    return NULL;
+}
+
+TEST(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole)
+{
+    for (int i = 0; i < 10; i++) {
+        const char *path = lab_path("log");
+        lab_remove(path);
+        quplog *q = lab_open(NULL, path);
+        struct waiter waiter = {.log = q};
+        lab_put_many(q, 0, 30, 500);
+        fill_up(q, 60);
+        start_waiter(&waiter, compact_on_and_on);
+        int64_t until = after(q, i * 1000);
+        while (after(q, 0) < until)
+            sched_yield();
+        CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+        CHECK_EQUAL(end_waiter(&waiter), QUPLOG_CLOSED);
+        quplog_free(q);
+        q = lab_open(NULL, path);
+        CHECK_EQUAL(count(q, QUPLOG_READY), 30);
+        CHECK_EQUAL(count(q, QUPLOG_CANCELLED), 60);
+        lab_close(q);
+    }
+}
+
 /* ---- when ---- */
 
 /* Steps until there is nothing to do; how many there were. */
@@ -524,6 +606,27 @@ TEST(a_log_whose_bytes_all_count_is_left_alone)
     lab_close(q);
 }
 
+TEST(a_log_of_many_small_files_is_brought_together_once)
+{
+    quplog_options options = default_options();
+    options.segment_size = 1 << 20;
+    const char *path = lab_path("log");
+    quplog *q = lab_open(NULL, path); /* its segments are small */
+    lab_put_many(q, 0, 700, FILLER);
+    CHECK_EQUAL(step_on(q), 1);
+    lab_close(q);
+    quplog_report report;
+    REQUIRE(open_with(io_system(), path, &options, &q, &report) == QUPLOG_OK);
+    CHECK(lab_segments(path).count > 64);
+    step_on(q);
+    CHECK(lab_segments(path).count <= 64);
+    CHECK_EQUAL(step_on(q), 1);
+    lab_close(q);
+    REQUIRE(open_with(io_system(), path, &options, &q, &report) == QUPLOG_OK);
+    CHECK_EQUAL(q->core->table.jobs.count, 700);
+    lab_close(q);
+}
+
 TEST(after_a_lap_the_log_rests_until_it_has_grown)
 {
     const char *path = lab_path("log");
@@ -532,7 +635,7 @@ TEST(after_a_lap_the_log_rests_until_it_has_grown)
     fill_up(q, 200);
     CHECK(step_on(q) > 10);
     uint64_t tail = lab_stats(q).tail_lsn, live = q->core->table.live_bytes;
-    CHECK(lab_stats(q).disk_bytes < 2 * live);
+    CHECK(lab_stats(q).disk_bytes < 3 * live);
     CHECK_EQUAL(step_on(q), 1);
     CHECK_EQUAL(lab_stats(q).tail_lsn, tail);
     for (int i = 0; i < 40; i++) {
@@ -573,6 +676,8 @@ int main(int argc, char **argv)
         LISTED(a_copied_claim_still_finishes_and_a_stale_one_is_still_refused),
         LISTED(a_job_that_can_not_run_again_leaves_its_payload_behind),
         LISTED(ids_are_never_given_again_after_everything_was_trimmed),
+        LISTED(a_due_op_means_the_same_to_whoever_begins_behind_it),
+        LISTED(all_that_are_due_at_one_time_come_due_together),
         LISTED(a_cut_at_any_call_of_a_lap_loses_nothing_and_brings_nothing_back),
         LISTED(a_call_that_fails_once_does_not_harm_a_lap),
         LISTED(a_full_disk_does_not_harm_a_lap),
@@ -586,7 +691,9 @@ int main(int argc, char **argv)
         LISTED(a_payload_that_moved_before_it_was_read_is_found),
         LISTED(jobs_and_schedules_can_be_read_all_the_time),
         LISTED(the_helper_compacts_when_the_log_has_grown_and_then_sleeps),
+        LISTED(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole),
         LISTED(a_log_whose_bytes_all_count_is_left_alone),
+        LISTED(a_log_of_many_small_files_is_brought_together_once),
         LISTED(after_a_lap_the_log_rests_until_it_has_grown),
         LISTED(a_full_disk_is_tried_again_after_a_second),
     };

@@ -51,6 +51,22 @@ static void check_lane(const struct lane *lane, const uint64_t *counts, uint64_t
         totals[state] += counts[state];
 }
 
+static void check_live(const struct table *table)
+{
+    uint64_t live = table->settings_lsn ? OP_SETTINGS_MOST : 0, id = 0;
+    const struct job *job;
+    while ((job = jobs_next(&table->jobs, id, false, &id)))
+        live += align8(job->live_length);
+    for (size_t i = 0; i < table->schedule_count; i++)
+        live += align8(32U + table->schedules[i].id_length + table->schedules[i].rule_length);
+    for (size_t i = 0; i < table->queue_count; i++)
+        if (table->queues[i].put_lsn)
+            live += align8(32U + table->names.spans[table->queues[i].name].length);
+    for (size_t i = 0; i < table->slot_count; i++)
+        live += table->slots[i].live_length;
+    CHECK_EQUAL(table->live_bytes, live);
+}
+
 static void check_counts(const struct table *table)
 {
     uint64_t(*counts)[QUPLOG_STATE_COUNT] = calloc(table->lane_count + 1, sizeof *counts);
@@ -71,6 +87,7 @@ static void check_counts(const struct table *table)
     CHECK_EQUAL(table->due.count, totals[QUPLOG_SCHEDULED] + totals[QUPLOG_RETRYING]);
     CHECK_EQUAL(table->succeeded.count, totals[QUPLOG_SUCCEEDED] + totals[QUPLOG_CANCELLED]);
     CHECK_EQUAL(table->failed.count, totals[QUPLOG_JOB_FAILED]);
+    check_live(table);
     free(counts);
 }
 
@@ -799,7 +816,110 @@ TEST(trim_drops_what_was_not_copied_and_keeps_the_counters)
     end();
 }
 
+TEST(a_live_table_is_not_swept_by_a_trim)
+{
+    start();
+    uint64_t id = put();
+    w.table.live = true;
+    trim(w.lsn, 1, 1); /* no writer says so while the table points below */
+    CHECK_EQUAL(state(id), QUPLOG_READY);
+    CHECK_EQUAL(w.table.first_lsn > job(id)->put_lsn, true);
+    end();
+}
+
+TEST(a_replay_that_began_behind_the_trimmed_part_is_not_swept_again)
+{
+    start();
+    uint64_t first = w.lsn;
+    uint64_t id = put();
+    CHECK_EQUAL(w.table.start_lsn, first);
+    trim(w.lsn, 1, 1);
+    CHECK_EQUAL(state(id), 0);
+    CHECK_EQUAL(w.table.start_lsn, w.table.first_lsn); /* as if it had begun there */
+    end();
+}
+
+/* ---- what a copy would take ---- */
+
+static uint64_t live(uint64_t id)
+{
+    return job(id)->live_length;
+}
+
+TEST(what_a_copy_of_a_job_would_take_follows_its_life)
+{
+    start();
+    static unsigned char much[20000];
+    uint64_t id = put(), bare = OP_COPY_SIZE + strlen("task") + strlen("queue");
+    CHECK_EQUAL(live(id), bare + strlen("payload"));
+    struct op_retry again = {.id = id, .token = claim(id), .due_us = 5, .state = QUPLOG_RETRYING,
+                             .data = {much, 100}};
+    added(op_encode_retry(&w.ops, &again));
+    apply();
+    CHECK_EQUAL(live(id), bare + 7 + OP_COPY_ERROR + 104);
+    due(5, 1);
+    struct op_finish failed = {.id = id, .token = claim(id), .state = QUPLOG_JOB_FAILED,
+                               .data = {much, sizeof much}};
+    added(op_encode_finish(&w.ops, &failed));
+    apply(); /* it may be retried by hand: the payload stays */
+    CHECK_EQUAL(live(id), bare + 7 + OP_COPY_ERROR + 104 + OP_COPY_ERROR + OP_ERROR_KEPT);
+    uint64_t done = put();
+    struct op_finish result = {.id = done, .token = claim(done), .state = QUPLOG_SUCCEEDED,
+                               .data = {much, 50}};
+    added(op_encode_finish(&w.ops, &result));
+    apply();
+    CHECK_EQUAL(live(done), bare + 50);
+    uint64_t never = put();
+    cancel(never);
+    CHECK_EQUAL(live(never), bare);
+    forget(UINT64_MAX, UINT64_MAX, (struct span){NULL, 0});
+    CHECK_EQUAL(w.table.live_bytes, 0);
+    end();
+}
+
+TEST(a_slot_knows_its_tasks_and_where_that_stands)
+{
+    start();
+    CHECK(!table_slot(&w.table, 3));
+    uint64_t lsn = here();
+    struct op_worker op = {
+        .host = text("h"), .tasks = text("\3one\3two"), .slot = 3, .generation = 2};
+    added(op_encode_worker(&w.ops, &op));
+    apply();
+    const struct worker_slot *slot = table_slot(&w.table, 3);
+    REQUIRE(slot && slot->task_count == 2);
+    CHECK_EQUAL(slot->put_lsn, lsn);
+    CHECK(span_equal(w.table.names.spans[slot->tasks[1]], text("two")));
+    CHECK(!table_slot(&w.table, 2));
+    op.tasks = text("\3one");
+    added(op_encode_worker(&w.ops, &op));
+    apply();
+    CHECK_EQUAL(slot->task_count, 1);
+    CHECK(slot->put_lsn > lsn);
+    end();
+}
+
 /* ---- SETTINGS, QUEUE, SCHEDULE ---- */
+
+TEST(settings_stand_at_the_oldest_op_that_still_says_something)
+{
+    start();
+    struct op_settings size = {.has_segment_size = true, .segment_size = 65536};
+    struct op_settings keep = {.has_keep_failed = true, .keep_failed_us = 6};
+    struct op_settings all = {.has_segment_size = true, .has_keep_failed = true};
+    uint64_t first = here();
+    added(op_encode_settings(&w.ops, &size));
+    apply();
+    CHECK_EQUAL(w.table.settings_lsn, first);
+    added(op_encode_settings(&w.ops, &keep));
+    apply();
+    CHECK_EQUAL(w.table.settings_lsn, first);
+    uint64_t last = here();
+    added(op_encode_settings(&w.ops, &all));
+    apply();
+    CHECK_EQUAL(w.table.settings_lsn, last);
+    end();
+}
 
 TEST(a_setting_that_is_absent_stays)
 {
@@ -1177,6 +1297,11 @@ int main(int argc, char **argv)
         LISTED(forget_drops_what_finished_before_and_nothing_else),
         LISTED(forget_by_id_drops_finished_jobs_only),
         LISTED(trim_drops_what_was_not_copied_and_keeps_the_counters),
+        LISTED(a_live_table_is_not_swept_by_a_trim),
+        LISTED(a_replay_that_began_behind_the_trimmed_part_is_not_swept_again),
+        LISTED(what_a_copy_of_a_job_would_take_follows_its_life),
+        LISTED(a_slot_knows_its_tasks_and_where_that_stands),
+        LISTED(settings_stand_at_the_oldest_op_that_still_says_something),
         LISTED(a_setting_that_is_absent_stays),
         LISTED(a_paused_queue_has_no_open_lane_until_it_is_resumed),
         LISTED(a_tick_keeps_the_rule_and_moves_the_version),

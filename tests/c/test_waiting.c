@@ -251,6 +251,48 @@ TEST(what_is_accepted_beside_a_close_is_durable)
     close_log(q);
 }
 
+/* The operating system, in which a close comes when the flusher has just seen that none had. */
+static struct {
+    struct io io;
+    pthread_t closer;
+    quplog *log; /* NULL: nothing is up */
+    _Atomic bool armed, inside;
+} late;
+
+static int64_t look_at_the_clock(void *w)
+{
+    if (!pthread_equal(pthread_self(), late.closer) && atomic_exchange(&late.armed, false)) {
+        struct core *q = late.log->core;
+        uint32_t seen = control_read(&q->control.page->flush);
+        atomic_store(&late.inside, true);
+        while (!atomic_load(&q->control.closed) || control_read(&q->control.page->flush) == seen)
+            sched_yield();
+    }
+    return io_system()->monotonic_us(w);
+}
+
+TEST(a_close_is_never_slept_through_by_the_flusher)
+{
+    quplog_options options = default_options();
+    options.flush_interval_us = 20 * SECOND_US; /* so long the close would take */
+    late.io = *io_system();
+    late.io.monotonic_us = look_at_the_clock;
+    late.closer = pthread_self();
+    quplog *q = late.log = open_over(&late.io, &options);
+    struct control_word *word = &q->core->control.page->flush;
+    put(q);
+    await_sleepers(q, word, 1);
+    atomic_store(&late.armed, true);
+    while (!atomic_load(&late.inside)) {
+        control_bump(&late.io, word, CONTROL_ALL, IO_ALL_BITS);
+        sched_yield();
+    }
+    int64_t begin = after(q, 0);
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    CHECK(after(q, 0) - begin < 10 * SECOND_US);
+    quplog_free(q);
+}
+
 /* ---- sharing ---- */
 
 TEST(two_opens_of_a_directory_share_one_log)
@@ -603,6 +645,7 @@ int main(int argc, char **argv)
         LISTED(close_ends_every_wait),
         LISTED(after_the_close_every_call_says_so),
         LISTED(what_is_accepted_beside_a_close_is_durable),
+        LISTED(a_close_is_never_slept_through_by_the_flusher),
         LISTED(two_opens_of_a_directory_share_one_log),
         LISTED(each_opening_of_a_shared_log_serves_and_stops_by_itself),
         LISTED(closing_one_opening_ends_its_own_waits_only),
