@@ -5,7 +5,7 @@
     start              start the workers             stop, close, leave (without either)
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
     counts             how many jobs have succeeded  drain
-    flood              enqueue jobs as fast as it can until FILES/enough is there; how many
+    flood, flood_synced     enqueue jobs as fast as it can until FILES/enough is there; how many
     also LOG           open another log, and start workers there
     put_also TASK TEXT                           enqueue there
     fork               a copy of this program that does nothing; its pid
@@ -90,14 +90,17 @@ class App:
         self._jq.drain()
         return "drained"
 
-    def flood(self) -> str:
+    def flood(self, *, sync: bool = False) -> str:
         self._say("flooding")
-        work, tell, pid, steps = self._work.using(sync=False), self._acks.add, os.getpid(), 0
+        work, tell, pid, steps = self._work.using(sync=sync), self._acks.add, os.getpid(), 0
         while not (steps % 100 == 0 and (self._files / "enough").exists()):
             steps += 1
             text = f"flood-{pid}-{steps}"
             tell(f"{work.enqueue(text).id} {text}")
         return str(steps)
+
+    def flood_synced(self) -> str:
+        return self.flood(sync=True)
 
     def fork(self) -> str:
         child = os.fork()

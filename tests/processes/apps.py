@@ -164,8 +164,12 @@ class Place:
         assert [*found.breaches, *history.unfinished(found)] == []
         assert history.taken_from_the_living(found, ()) == []
 
-    def judge(self, *killed: str) -> None:
-        """Every promise was kept; all jobs have come to their end."""
+    def breaches(self, *killed: str) -> list[str]:
+        """The promises that were not kept, now that all jobs have come to their end."""
         acks = history.read_acks(self.files.glob("*.acks"))
         runs = history.read_runs(self.files / "runs")
-        assert history.breaches(self.history(), acks=acks, runs=runs, killed=killed) == []
+        return history.breaches(self.history(), acks=acks, runs=runs, killed=killed)
+
+    def judge(self, *killed: str) -> None:
+        """All were kept."""
+        assert self.breaches(*killed) == []
