@@ -321,7 +321,7 @@ static void check_reopened(unsigned acknowledged)
 {
     static struct lab_jobs jobs;
     struct mate *fresh = &mates[mate_count - 1]; /* enlisted last, before any thread was */
-    struct wish open = {.deed = deed_open, .us = 1}; /* all have let go: nobody is waited for */
+    struct wish open = {.deed = deed_open, .us = 5000000}; /* all let go by themselves */
     CHECK_EQUAL(tell_wish(fresh, open).status, QUPLOG_OK);
     CHECK_EQUAL(tell(fresh, deed_put, 100).status, QUPLOG_OK);
     quplog *q = join();
