@@ -512,6 +512,13 @@ static inline quplog *join(void)
     return q;
 }
 
+static inline uint64_t count_state(quplog *q, int state)
+{
+    uint64_t counts[QUPLOG_STATE_COUNT];
+    CHECK_EQUAL(quplog_counts(q, NULL, 0, counts), QUPLOG_OK);
+    return counts[state];
+}
+
 static inline int64_t monotonic(void)
 {
     return io_system()->monotonic_us(NULL);

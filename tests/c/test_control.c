@@ -295,9 +295,9 @@ static void *sleep_once(void *context)
     struct sleeper *s = context;
     struct control_word *word = &s->control->page->work;
     const struct io *io = io_system();
-    int status = control_sleep(io, word, control_read(word),
-                               io->monotonic_us(io->world) + GUARD_US, IO_FUTEX_MONOTONIC,
-                               s->bits);
+    uint32_t seen = control_read(word);
+    int status = control_sleep(io, word, seen, io->monotonic_us(io->world) + GUARD_US,
+                               IO_FUTEX_MONOTONIC, s->bits);
     atomic_store(&s->status, status);
     return NULL;
 }
@@ -310,11 +310,11 @@ static void start(struct sleeper *s, struct control *control, uint32_t bits, uin
         sched_yield();
 }
 
-/* The value stands, so that nobody leaves but who is woken. */
-static int wake(struct control *control, int count, uint32_t bits)
+/* How many were woken; the word stays as it is, so that who comes late sleeps all the same. */
+static int wake(struct control *control, uint32_t bits)
 {
     const struct io *io = io_system();
-    return io->futex_wake(io->world, (uint32_t *)&control->page->work.value, count,
+    return io->futex_wake(io->world, (uint32_t *)&control->page->work.value, CONTROL_ALL,
                           IO_FUTEX_SHARED, bits);
 }
 
@@ -340,15 +340,14 @@ TEST(only_who_waits_for_the_bit_is_woken)
 {
     struct control control = make();
     struct sleeper one, two;
-    int woken = 0;
     start(&one, &control, 1, 0);
     start(&two, &control, 2, 1);
-    while (woken == 0) /* until it is really asleep, and not just counted */
-        woken = wake(&control, CONTROL_ALL, 2);
-    CHECK_EQUAL(woken, 1);
+    while (wake(&control, 2) == 0) /* until it is really asleep, and not just counted */
+        sched_yield();
     CHECK_EQUAL(join_sleeper(&two), 0);
-    CHECK_EQUAL(wake(&control, CONTROL_ALL, 2), 0);
-    while (wake(&control, CONTROL_ALL, 1) == 0)
+    CHECK_EQUAL(atomic_load(&one.status), 1);
+    CHECK_EQUAL(wake(&control, 2), 0);
+    while (wake(&control, 1) == 0)
         sched_yield();
     CHECK_EQUAL(join_sleeper(&one), 0);
     control_close(&control);
