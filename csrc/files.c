@@ -51,8 +51,7 @@ static void close_file(struct files *files, struct file *file)
 {
     if (file->fd < 0)
         return;
-    files->io->close(files->io->world, file->fd);
-    file->fd = -1;
+    io_close(files->io, &file->fd);
     files->open--;
 }
 

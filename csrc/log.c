@@ -21,9 +21,7 @@ void log_init(struct log *log, const struct io *io, struct control *control, int
 void log_close(struct log *log)
 {
     files_close(&log->files);
-    if (log->head.fd >= 0)
-        log->io->close(log->io->world, log->head.fd);
-    log->head.fd = -1;
+    io_close(log->io, &log->head.fd);
 }
 
 void log_free(struct log *log)
@@ -46,8 +44,7 @@ uint64_t log_next(const struct log *log)
 
 static void use_head(struct log *log, const struct segment *head)
 {
-    if (log->head.fd >= 0)
-        log->io->close(log->io->world, log->head.fd);
+    io_close(log->io, &log->head.fd);
     log->head = *head;
 }
 

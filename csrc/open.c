@@ -406,7 +406,7 @@ static void close_files(struct core *q)
     lock_file_close(&q->slot.lock);
     lock_file_close(&q->probe);
     lock_file_close(&q->lock);
-    q->io->close(q->io->world, q->dir);
+    io_close(q->io, &q->dir);
 }
 
 /* Read without a lock. What was listed may be trimmed before it is read: then once more. */

@@ -41,9 +41,7 @@ int sync_open(struct sync *sync, int dir, bool *poisoned)
 
 void sync_close(struct sync *sync)
 {
-    if (sync->marker >= 0)
-        sync->io->close(sync->io->world, sync->marker);
-    sync->marker = -1;
+    io_close(sync->io, &sync->marker);
 }
 
 static int write_marker(struct sync *sync, const char content[sizeof POISONED])
