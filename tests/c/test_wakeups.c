@@ -90,7 +90,7 @@ static struct {
     struct io io[2]; /* of two processes */
     struct io_registry registry[2];
     _Atomic int64_t now_us;
-    uint32_t *attention;         /* NULL: nobody is asked */
+    uint32_t *_Atomic attention; /* NULL: nobody is asked */
     _Atomic int64_t deadline_us; /* until when the helper sleeps; -1: without end */
     _Atomic uint32_t sleeps;
 } fake;
@@ -106,7 +106,7 @@ static int fake_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadlin
                      uint32_t bits)
 {
     const struct io *io = io_system();
-    if (word != fake.attention)
+    if (word != atomic_load(&fake.attention))
         return io->futex_wait(w, word, expected, deadline_us, flags, bits);
     atomic_store(&fake.deadline_us, deadline_us);
     atomic_fetch_add(&fake.sleeps, 1);
@@ -175,13 +175,14 @@ struct watched {
 static struct watched begin_watch(void)
 {
     struct watched w;
-    fake.attention = NULL;
+    atomic_store(&fake.attention, NULL);
     atomic_store(&fake.now_us, INT64_C(1800000000) * SECOND_US);
     atomic_store(&fake.deadline_us, NOT_ASKED);
     w.helper = open_fake(0);
     REQUIRE(quplog_sync(w.helper) == QUPLOG_OK);
     w.producer = open_fake(1);
-    fake.attention = (uint32_t *)&w.helper->core->control.page->attention.value;
+    struct control_page *page = w.helper->core->control.page;
+    atomic_store(&fake.attention, (uint32_t *)&page->attention.value);
     REQUIRE(pthread_create(&w.thread, NULL, keep_fake, w.helper) == 0);
     return w;
 }
@@ -192,7 +193,7 @@ static void end_watch(struct watched *w)
     quplog_stop(w->helper);
     REQUIRE(pthread_join(w->thread, &status) == 0);
     CHECK_EQUAL(*(int *)status, QUPLOG_STOPPED);
-    fake.attention = NULL;
+    atomic_store(&fake.attention, NULL);
     lab_close(w->producer);
     lab_close(w->helper);
 }
