@@ -41,10 +41,7 @@ static bool dare(struct mate *mate, struct wish wish, struct reply *reply)
     begin_wish(mate, wish);
     if (hear(mate, reply))
         return true;
-    int status = 0;
-    REQUIRE(waitpid(mate->pid, &status, 0) == mate->pid);
-    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    mate->pid = 0;
+    reap(mate);
     return false;
 }
 

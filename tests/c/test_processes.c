@@ -290,6 +290,167 @@ TEST(a_writer_killed_in_its_write_leaves_nothing_half_done)
     gather();
 }
 
+TEST(half_a_frame_becomes_zeros_again)
+{
+    gather();
+    struct mate *a = enlist(), *b = enlist();
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(b, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(a, deed_put, 0).status, QUPLOG_OK);
+    set_trap(a, false, TRAP_HALF);
+    begin_wish(a, (struct wish){.deed = deed_put, .number = 1, .size = 9000});
+    await_death(a);
+    CHECK_EQUAL(tell(b, deed_put, 1).status, QUPLOG_OK); /* a shorter one at its place */
+    quplog *q = join();
+    uint64_t tail = lab_stats(q).tail_lsn;
+    struct lab_file file = lab_load(lab_path("log/0000000000000000.log"));
+    for (size_t i = tail; i < file.length; i++)
+        REQUIRE(file.data[i] == 0);
+    free(file.data);
+    lab_expect(q, 2);
+    lab_close(q);
+    gather();
+    q = join();
+    lab_expect(q, 2);
+    CHECK(!lab_exists(lab_path("log"), "quarantine"));
+    lab_close(q);
+}
+
+/* ---- fork ---- */
+
+static struct mate *unborn; /* prepared by the director; its parent knows it too */
+
+/* The mate forks: the child goes on as the unborn one, with copies of all that the mate has. */
+static struct reply deed_fork(const struct wish *wish)
+{
+    (void)wish;
+    pid_t pid = fork();
+    if (pid == 0)
+        serve(unborn);
+    close(unborn->wishes_read);
+    close(unborn->replies_write); /* so that the director hears of the child's death */
+    return (struct reply){.status = pid < 0, .value = (uint64_t)pid};
+}
+
+static struct mate *fork_of(struct mate *parent)
+{
+    unborn->pid = (pid_t)tell(parent, deed_fork, 0).value;
+    REQUIRE(unborn->pid > 0);
+    close(unborn->wishes_read);
+    close(unborn->replies_write);
+    unborn->wishes_read = unborn->replies_write = -1;
+    return unborn;
+}
+
+/* Every call on what came through the fork. */
+static struct reply deed_use_copy(const struct wish *wish)
+{
+    quplog *q = mine.q;
+    uint64_t id, lsn;
+    uint32_t number, seen = 0;
+    quplog_job_info info;
+    quplog_stats stats;
+    uint64_t counts[QUPLOG_STATE_COUNT];
+    (void)wish;
+    CHECK_EQUAL(quplog_put(q, &LAB_SPEC, "", 0, 0, true, &id), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_sync(q), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_info(q, 1, &info), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_counts(q, NULL, 0, counts), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_read_stats(q, &stats), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_register(q, "more", 4, &number), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_cancel(q, 1, &lsn), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_pause(q, "default", 7, true, &lsn), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_wait_job(q, 1, 0), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_wait_finished(q, &seen, 0), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_wait_idle(q, 0), QUPLOG_CLOSED);
+    CHECK_EQUAL(quplog_keep(q), QUPLOG_CLOSED);
+    quplog_stop(q);
+    quplog_start(q);
+    (void)quplog_name(q, 0);
+    if (mine.worker) {
+        CHECK_EQUAL(quplog_work(mine.worker, QUPLOG_RUN_SUCCEEDED, 0, "", 0, 0), QUPLOG_CLOSED);
+        CHECK_EQUAL(quplog_worker_release(mine.worker), QUPLOG_CLOSED);
+        quplog_worker_free(mine.worker);
+    }
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    quplog_free(q);
+    mine.worker = NULL;
+    mine.q = NULL;
+    return (struct reply){.status = test_now.failures};
+}
+
+TEST(a_forked_child_owns_nothing_and_outlives_its_parent_harmlessly)
+{
+    gather();
+    struct mate *other = enlist();
+    unborn = prepare();
+    struct mate *parent = enlist();
+    CHECK_EQUAL(tell(parent, deed_open_system, 0).status, QUPLOG_OK);
+    tell(parent, deed_worker, 0);
+    uint64_t id = tell(parent, deed_put, 0).id;
+    CHECK_EQUAL(tell(parent, deed_claim, 0).id, id);
+    struct mate *child = fork_of(parent);
+    CHECK_EQUAL(tell(child, deed_use_copy, 0).status, 0);
+    CHECK_EQUAL(tell(parent, deed_put, 1).status, QUPLOG_OK); /* it was not disturbed */
+    CHECK_EQUAL(tell(parent, deed_info, id).status, QUPLOG_RUNNING);
+    strike(parent);
+    struct reply opened = tell(other, deed_open_system, 0);
+    CHECK_EQUAL(opened.status, QUPLOG_OK);
+    CHECK_EQUAL(opened.value, QUPLOG_KILL); /* alone: the child holds no lock of its parent's */
+    CHECK_EQUAL(tell(other, deed_info, id).status, QUPLOG_READY);
+    opened = tell(child, deed_open_system, 0);
+    CHECK_EQUAL(opened.status, QUPLOG_OK);
+    CHECK_EQUAL(opened.value, QUPLOG_SHARED);
+    tell(child, deed_worker, 0);
+    CHECK_EQUAL(tell(child, deed_claim, 0).id, id);
+    CHECK_EQUAL(tell(child, deed_finish, QUPLOG_RUN_SUCCEEDED).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(other, deed_info, id).status, QUPLOG_SUCCEEDED);
+    gather();
+}
+
+static struct reply deed_split(const struct wish *wish)
+{
+    int fd = -1;
+    (void)wish;
+    return (struct reply){.status = quplog_worker_split(mine.worker, &fd)};
+}
+
+static size_t release_dead(quplog *q)
+{
+    size_t released = 99;
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
+    CHECK_EQUAL(slot_release_dead(q->core, &released), QUPLOG_OK);
+    commit_end(q->core);
+    return released;
+}
+
+TEST(a_job_is_not_given_up_while_the_child_lives_that_runs_it)
+{
+    gather();
+    unborn = prepare();
+    struct mate *parent = enlist();
+    quplog *q = join();
+    CHECK_EQUAL(tell(parent, deed_open_system, 0).status, QUPLOG_OK);
+    tell(parent, deed_worker, 0);
+    CHECK_EQUAL(tell(parent, deed_split, 0).status, QUPLOG_OK);
+    uint64_t id = tell(parent, deed_put, 0).id;
+    CHECK_EQUAL(tell(parent, deed_claim, 0).id, id);
+    struct mate *child = fork_of(parent); /* it inherits the slot's descriptor */
+    CHECK_EQUAL(release_dead(q), 0);
+    strike(parent);
+    CHECK_EQUAL(release_dead(q), 0);
+    quplog_job_info info;
+    CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_OK);
+    CHECK_EQUAL(info.state, QUPLOG_RUNNING);
+    strike(child);
+    CHECK_EQUAL(release_dead(q), 1);
+    CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_OK);
+    CHECK_EQUAL(info.state, QUPLOG_READY);
+    CHECK_EQUAL(info.crashes, 1);
+    lab_close(q);
+    gather();
+}
+
 /* ---- syncing ---- */
 
 TEST(a_sync_leader_that_is_killed_is_replaced_by_who_waits)
@@ -414,6 +575,9 @@ int main(int argc, char **argv)
         LISTED(the_finish_of_a_run_that_was_given_up_is_refused),
         LISTED(a_stopped_writer_locks_others_out_for_a_while_and_nothing_is_lost),
         LISTED(a_writer_killed_in_its_write_leaves_nothing_half_done),
+        LISTED(half_a_frame_becomes_zeros_again),
+        LISTED(a_forked_child_owns_nothing_and_outlives_its_parent_harmlessly),
+        LISTED(a_job_is_not_given_up_while_the_child_lives_that_runs_it),
         LISTED(a_sync_leader_that_is_killed_is_replaced_by_who_waits),
         LISTED(a_failed_sync_fails_every_process_and_the_next_to_open_recovers),
         LISTED(an_idle_process_lets_go_of_a_log_that_failed),
