@@ -4,6 +4,7 @@
 
     start              start the workers             stop, close, leave (without either)
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
+    put_later TASK TEXT     the same, due in 0.1 s
     counts             how many jobs have succeeded  drain
     flood, flood_synced     enqueue jobs as fast as it can until FILES/enough is there; how many
     also LOG           open another log, and start workers there
@@ -64,10 +65,10 @@ class App:
         self._jq.close()
         return "closed"
 
-    def put(self, task: str, text: str, *, sync: bool = True) -> str:
+    def put(self, task: str, text: str, *, sync: bool = True, delay: float = 0) -> str:
         kind = self._hold if task == "hold" else self._work
         try:
-            job = kind.using(sync=sync).enqueue(text)
+            job = kind.using(sync=sync, delay=delay).enqueue(text)
         except LogLocked as error:
             return f"LogLocked {error.outcome_known}"
         self._acks.add(f"{job.id} {text}")
@@ -75,6 +76,9 @@ class App:
 
     def put_unsynced(self, task: str, text: str) -> str:
         return self.put(task, text, sync=False)
+
+    def put_later(self, task: str, text: str) -> str:
+        return self.put(task, text, delay=0.1)
 
     def counts(self) -> str:
         return str(self._jq.counts()[JobState.SUCCEEDED])

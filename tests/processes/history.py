@@ -238,15 +238,15 @@ class Follower:
         self._path = path
         self._frame = self._last = 0
 
-    def look(self) -> None:
-        """Read what has come since the last look."""
+    def look(self, *, live: bool = False) -> None:
+        """Read what has come since the last look. `live`: a frame may just be being written."""
         with LogReader(self._path, self._frame) as reader:
             for record in reader:
                 if record.lsn > self._last:
                     self.history.add(record)
                     self._frame, self._last = record.frame_lsn, record.lsn
             report = reader.report()
-        if report.damage_lsn or report.message:
+        if report.message or (report.damage_lsn and not live):
             damage = f"the log is damaged at {report.damage_lsn}: {report.message}"
             self.history.breaches.append(damage)
 

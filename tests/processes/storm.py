@@ -204,7 +204,7 @@ class Storm:
             self._wait(lambda: self._members[index].up)
         goal = self.acked + self.ran + self._chance.randrange(2 * share * len(self._producers()))
         lull = time.monotonic() + LULL
-        self._follower.look()
+        self._follower.look(live=True)
         while self.acked + self.ran < goal and time.monotonic() < lull and self._outstanding():
             time.sleep(self._chance.uniform(0, POLL))
         victim = self._members[index]
@@ -236,7 +236,7 @@ class Storm:
         """Wait for it, as long as there is any progress."""
         before, since = (-1, -1), time.monotonic()
         while not ready():
-            self._follower.look()
+            self._follower.look(live=True)
             now = self.acked, self.ran
             if now != before:
                 before, since = now, time.monotonic()
