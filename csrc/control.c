@@ -202,16 +202,21 @@ uint64_t control_synced(struct control *control)
 
 /* ---- the words ---- */
 
+/* Whoever the count knows of or not: what counts is spoiled with the rest of a page. */
+static void wake_surely(const struct io *io, struct control_word *word)
+{
+    atomic_fetch_add(&word->value, 1);
+    io->futex_wake(io->world, (uint32_t *)&word->value, CONTROL_ALL, IO_FUTEX_SHARED, IO_ALL_BITS);
+}
+
 void control_wake_all(struct control *control)
 {
     const struct io *io = control->io;
     struct control_page *page = control->page;
-    control_bump(io, &page->work, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->attention, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->durable, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->flush, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->finished, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->append, CONTROL_ALL, IO_ALL_BITS);
-    for (int i = 0; i < CONTROL_RESULTS; i++)
-        control_bump(io, &page->results[i], CONTROL_ALL, IO_ALL_BITS);
+    struct control_word *words[] = {&page->work,  &page->attention, &page->durable,
+                                    &page->flush, &page->finished,  &page->append};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        wake_surely(io, words[i]);
+    for (size_t i = 0; i < CONTROL_RESULTS; i++)
+        wake_surely(io, &page->results[i]);
 }

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-/* A fork copies the descriptors first and the memory later. What is closed in between, the child has
- * open and does not know of, and its locks would live as long as the child: so no lock file is
+/* A fork copies the descriptors first and the memory later. What is closed in between, the child
+ * has open and does not know of, and its locks would live as long as the child: so no lock file is
  * opened or closed while this process forks. */
 static void keep_forks_out(const struct io *io)
 {

@@ -443,6 +443,8 @@ void quplog_worker_free(quplog_worker *worker)
 void quplog_stop(quplog *log)
 {
     struct core *q = log->core;
+    if (core_is_copy(q))
+        return; /* its page is not mapped here */
     atomic_store(&log->stopping, 1);
     commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
     commit_wake_helpers(q);
@@ -451,6 +453,8 @@ void quplog_stop(quplog *log)
 void quplog_start(quplog *log)
 {
     struct core *q = log->core;
+    if (core_is_copy(q))
+        return; /* its page is not mapped here */
     atomic_store(&log->stopping, 0);
     commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
 }

@@ -521,7 +521,7 @@ TEST(the_helper_forgets_what_was_kept_long_enough)
 /* The operating system, in which the naps of a helper are counted. */
 static struct {
     struct io io;
-    quplog *log;
+    quplog *_Atomic log;
     _Atomic int rounds; /* it had more to do, and went on */
     _Atomic int naps;   /* it had more to do, and slept */
 } forgetful;
@@ -529,7 +529,7 @@ static struct {
 static int nap(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags,
                uint32_t bits)
 {
-    quplog *q = forgetful.log;
+    quplog *q = atomic_load(&forgetful.log);
     if (q && word == (uint32_t *)&q->core->control.page->attention.value &&
         count(q, QUPLOG_SUCCEEDED) > 0)
         atomic_fetch_add(deadline_us >= 0 && deadline_us <= quplog_now(q) ? &forgetful.rounds
@@ -556,12 +556,12 @@ TEST(a_long_list_is_forgotten_without_a_pause)
     CHECK_EQUAL(quplog_commit(q, batch, false, &first, &lsn), QUPLOG_OK);
     while (claim(worker))
         CHECK_EQUAL(end_run(worker, QUPLOG_RUN_SUCCEEDED, 0, ""), QUPLOG_OK);
-    forgetful.log = q;
+    atomic_store(&forgetful.log, q);
     start_waiter(&helper, keep);
     await_forgotten(q, QUPLOG_SUCCEEDED);
     quplog_stop(q);
     CHECK_EQUAL(end_waiter(&helper), QUPLOG_STOPPED);
-    forgetful.log = NULL;
+    atomic_store(&forgetful.log, NULL);
     CHECK(atomic_load(&forgetful.rounds) > 0);
     CHECK_EQUAL(atomic_load(&forgetful.naps), 0);
     quplog_worker_free(worker);
