@@ -618,35 +618,25 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
-/* Make everything durable; a signal does not end it. */
-static int sync_all(struct core *q)
-{
-    int status;
-    do
-        status = commit_sync(q, control_tail(&q->control));
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* A witness that the end is no accident; only the last process of all can say so. */
 static int say_goodbye(struct core *q)
 {
     if (lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK) != 0)
         return QUPLOG_OK;
-    int status = sync_all(q);
+    int status = commit_sync_all(q);
     if (status == QUPLOG_OK)
         status = turn_take_last(q);
     if (status)
         return status;
     status = commit_witness(q, true);
     turn_give(q);
-    return status ? status : sync_all(q);
+    return status ? status : commit_sync_all(q);
 }
 
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    int status = q->read_only ? QUPLOG_OK : sync_all(q);
+    int status = q->read_only ? QUPLOG_OK : commit_sync_all(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
     (void)gate_take(&q->append, io, -1); /* whoever is appending ends first */
