@@ -173,15 +173,6 @@ static int stand(struct core *q, enum standing *standing, quplog_report *report)
 
 /* ---- recovery ---- */
 
-static int apply_recovered(void *context, const struct frame *frame, uint64_t lsn)
-{
-    struct core *q = context;
-    int status = table_reserve(&q->table, frame);
-    if (status == QUPLOG_OK)
-        table_apply(&q->table, frame, lsn, NULL, NULL);
-    return status;
-}
-
 /* The last OPEN may have been trimmed; then the newest segment says of which boot it is. */
 static bool same_boot(const struct core *q, const struct recovery *recovery)
 {
@@ -320,7 +311,7 @@ static int recover_core(struct core *q, const quplog_options *options, quplog_re
                                 .until_us = options->until_us,
                                 .read_only = q->read_only,
                                 .poisoned = poisoned,
-                                .visit = apply_recovered,
+                                .visit = follow_apply,
                                 .context = q};
     status = recover(&q->log, &recovery, report);
     if (status)
