@@ -345,20 +345,10 @@ static int copy_frames(struct pass *pass, const struct file_use *use, uint64_t e
 
 /* ---- segment by segment ---- */
 
-/* A signal does not end this wait: what follows relies on it. */
-static int sync_all(struct core *q)
-{
-    int status;
-    do
-        status = commit_sync(q, control_tail(&q->control));
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* All below `lsn` was copied: let it go. Each step is durable before the next. */
 static int leave_segment(struct core *q, uint64_t lsn)
 {
-    int status = sync_all(q);
+    int status = commit_sync_all(q);
     if (status)
         return status;
     status = commit_begin(q, COMMIT_DECIDE);
@@ -370,7 +360,7 @@ static int leave_segment(struct core *q, uint64_t lsn)
     q->compaction.written += commit_end_lsn(q) - before;
     commit_end(q);
     if (status == QUPLOG_OK)
-        status = sync_all(q);
+        status = commit_sync_all(q);
     if (status == QUPLOG_OK)
         status = files_trim(&q->log.files, lsn);
     /* Only when no process has it open any more is its room free. */

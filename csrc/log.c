@@ -53,9 +53,7 @@ int log_open_head(struct log *log, uint64_t base, uint64_t zeroed)
     const struct io *io = log->io;
     struct segment head = {.fd = -1, .size = zeroed - base};
     enum segment_verdict verdict;
-    char name[SEGMENT_NAME];
-    segment_name(base, name);
-    head.fd = io->open(io->world, log->dir, name, IO_WRITE);
+    head.fd = segment_open(io, log->dir, base, IO_WRITE);
     if (head.fd < 0)
         return head.fd;
     int status = segment_read_header(io, head.fd, &head.header, &verdict);

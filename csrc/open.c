@@ -173,15 +173,6 @@ static int stand(struct core *q, enum standing *standing, quplog_report *report)
 
 /* ---- recovery ---- */
 
-static int apply_recovered(void *context, const struct frame *frame, uint64_t lsn)
-{
-    struct core *q = context;
-    int status = table_reserve(&q->table, frame);
-    if (status == QUPLOG_OK)
-        table_apply(&q->table, frame, lsn, NULL, NULL);
-    return status;
-}
-
 /* The last OPEN may have been trimmed; then the newest segment says of which boot it is. */
 static bool same_boot(const struct core *q, const struct recovery *recovery)
 {
@@ -320,7 +311,7 @@ static int recover_core(struct core *q, const quplog_options *options, quplog_re
                                 .until_us = options->until_us,
                                 .read_only = q->read_only,
                                 .poisoned = poisoned,
-                                .visit = apply_recovered,
+                                .visit = follow_apply,
                                 .context = q};
     status = recover(&q->log, &recovery, report);
     if (status)
@@ -618,35 +609,25 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
-/* Make everything durable; a signal does not end it. */
-static int sync_all(struct core *q)
-{
-    int status;
-    do
-        status = commit_sync(q, control_tail(&q->control));
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* A witness that the end is no accident; only the last process of all can say so. */
 static int say_goodbye(struct core *q)
 {
     if (lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK) != 0)
         return QUPLOG_OK;
-    int status = sync_all(q);
+    int status = commit_sync_all(q);
     if (status == QUPLOG_OK)
         status = turn_take_last(q);
     if (status)
         return status;
     status = commit_witness(q, true);
     turn_give(q);
-    return status ? status : sync_all(q);
+    return status ? status : commit_sync_all(q);
 }
 
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    int status = q->read_only ? QUPLOG_OK : sync_all(q);
+    int status = q->read_only ? QUPLOG_OK : commit_sync_all(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
     (void)gate_take(&q->append, io, -1); /* whoever is appending ends first */

@@ -327,16 +327,6 @@ static int load_payload(quplog_worker *worker, uint64_t put_lsn)
     return QUPLOG_OK;
 }
 
-/* A signal does not end this wait: the outcome is written, and its caller must learn how. */
-static int sync_outcome(struct core *q, uint64_t lsn)
-{
-    int status;
-    do
-        status = commit_sync(q, lsn);
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* How one turn went, and what is to be done when it is over. */
 struct round {
     int status;
@@ -402,8 +392,8 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         bool unwritten = r.had && worker->has && r.status != QUPLOG_OK;
         if (unwritten || (r.had && r.status == QUPLOG_STALE))
             return worker->claim.finish_status = r.status;
-        if (r.had && (flags & QUPLOG_SYNC))
-            worker->claim.finish_status = sync_outcome(q, r.end);
+        if (r.had && (flags & QUPLOG_SYNC)) /* it is written: its caller must learn how it went */
+            worker->claim.finish_status = commit_sync_surely(q, r.end);
         if (r.status == QUPLOG_OK)
             return load_payload(worker, r.put_lsn);
         if (r.status != QUPLOG_EMPTY || !(flags & QUPLOG_CLAIM_NEXT))
