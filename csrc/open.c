@@ -637,9 +637,12 @@ static int close_core(struct core *q)
     flush_join(q);
     if (status == QUPLOG_OK && !q->read_only)
         status = say_goodbye(q);
-    io->mutex_lock(io->world, &q->sync.mutex); /* whoever is syncing ends first */
+    struct io_mutex *busy[] = {&q->compacting, &q->keeping, &q->sync.mutex};
+    for (size_t i = 0; i < 3; i++)
+        io->mutex_lock(io->world, busy[i]); /* whoever uses a lock or a file ends first */
     close_files(q);
-    io->mutex_unlock(io->world, &q->sync.mutex);
+    for (size_t i = 3; i > 0; i--)
+        io->mutex_unlock(io->world, busy[i - 1]);
     return status;
 }
 
