@@ -98,7 +98,8 @@ TEST(a_followers_table_equals_the_writers)
         if (i % 4 == 0)
             continue;
         CHECK_EQUAL(tell(runner, deed_claim, 0).status, QUPLOG_OK);
-        struct wish end = {.deed = deed_finish, .number = (uint64_t)outcomes[i % 5], .us = INT64_MAX};
+        uint64_t outcome = (uint64_t)outcomes[i % 5];
+        struct wish end = {.deed = deed_finish, .number = outcome, .us = INT64_MAX};
         CHECK_EQUAL(tell_wish(runner, end).status, QUPLOG_OK);
         if (i % 10 == 9)
             CHECK_EQUAL(tell(a, deed_digest, 0).value, tell(c, deed_digest, 0).value);
