@@ -67,7 +67,5 @@ int commit_due(struct core *q);
 void commit_wake_workers(struct core *q, int count, uint32_t bits);
 /* Helpers have to look at the log. */
 void commit_wake_helpers(struct core *q);
-/* Something is due at `due_us`. In between only. */
-void commit_lower_due(struct core *q, int64_t due_us);
 
 #endif
