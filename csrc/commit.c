@@ -97,7 +97,8 @@ void commit_wake_helpers(struct core *q)
     control_bump(q->io, &q->control.page->attention, CONTROL_ALL, IO_ALL_BITS);
 }
 
-void commit_lower_due(struct core *q, int64_t due_us)
+/* Something is due at `due_us`; 0: nothing. */
+static void lower_due(struct core *q, int64_t due_us)
 {
     struct control_number *next_due = &q->control.page->next_due;
     if (due_us <= 0 || (uint64_t)due_us >= control_older(next_due))
@@ -119,7 +120,7 @@ static void tell_others(struct core *q, const struct commit *commit)
     struct control_page *page = q->control.page;
     if (commit->wake_bits)
         commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
-    commit_lower_due(q, commit->earliest_us);
+    lower_due(q, commit->earliest_us);
     if (!commit->quiet && atomic_load(&page->quiet)) {
         atomic_store(&page->quiet, 0); /* so that one who was killed costs no more than this */
         commit_wake_helpers(q);

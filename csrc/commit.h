@@ -20,9 +20,9 @@
 #include "core.h"
 
 enum commit_mode {
-    COMMIT_BLIND,
+    COMMIT_BLIND,   /* without a table, if there is none that is caught up and free */
     COMMIT_AT_ONCE, /* the same, but QUPLOG_LOCKED rather than sleep for the turn */
-    COMMIT_DECIDE,
+    COMMIT_DECIDE,  /* with a table that is caught up */
 };
 
 /* A frame to be, and what it will mean to others. */
@@ -67,7 +67,5 @@ int commit_due(struct core *q);
 void commit_wake_workers(struct core *q, int count, uint32_t bits);
 /* Helpers have to look at the log. */
 void commit_wake_helpers(struct core *q);
-/* Something is due at `due_us`. In between only. */
-void commit_lower_due(struct core *q, int64_t due_us);
 
 #endif

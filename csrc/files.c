@@ -81,6 +81,7 @@ static int note(void *context, const char *name)
     return 0;
 }
 
+/* List the directory. QUPLOG_OK, _NO_MEMORY, -errno. */
 static int refresh(struct files *files)
 {
     for (size_t i = 0; i < files->count; i++)
@@ -99,14 +100,6 @@ static int refresh(struct files *files)
     }
     files->count = kept;
     return QUPLOG_OK;
-}
-
-int files_refresh(struct files *files)
-{
-    lock(files);
-    int status = refresh(files);
-    unlock(files);
-    return status;
 }
 
 /* ---- reading ---- */

@@ -1,9 +1,9 @@
 /* files.h: the segment files of an open log: which there are, and descriptors to read them by.
  *
  * Other processes add segments at the one end and remove them at the other. So the list is one of
- * what was found: files_refresh() looks again, and whoever needs an LSN behind the newest segment
- * that is known says so by `head`. Descriptors are a bounded cache; one that is in use is not
- * closed, and reads what it has always read even if its file was removed meanwhile.
+ * what was found: whoever needs an LSN says by `head` where the newest segment begins, and if that
+ * is not known yet, the directory is listed again. Descriptors are a bounded cache; one that is in
+ * use is not closed, and reads what it has always read even if its file was removed meanwhile.
  *
  * All functions may be called from any thread.
  */
@@ -19,7 +19,7 @@ struct file {
     uint64_t size; /* of one that nobody writes to any more; 0: not looked at yet */
     int fd;        /* -1: not open */
     uint32_t users;
-    bool present; /* for files_refresh() */
+    bool present; /* the listing that is under way has found it */
 };
 
 struct files {
@@ -44,8 +44,6 @@ struct file_use {
 
 void files_init(struct files *files, const struct io *io, int dir);
 void files_free(struct files *files);
-/* List the directory. QUPLOG_OK, _NO_MEMORY, -errno. */
-int files_refresh(struct files *files);
 /* Use the segment that holds `lsn`, where the newest there is begins at `head`; to be given back.
  * QUPLOG_OK, _NOT_FOUND (it was removed), _NO_MEMORY, -errno. */
 int files_borrow(struct files *files, uint64_t lsn, uint64_t head, struct file_use *use);

@@ -1,8 +1,6 @@
 /* flush.c: see flush.h. */
 #include "flush.h"
 
-#include <errno.h>
-
 #include "turn.h"
 
 enum { NOT_STARTED = 0, STARTING = 1, RUNNING = 2, ENDED = 3 /* and never again */ };
@@ -13,7 +11,8 @@ bool flush_is_due(struct core *q)
     return control_synced(&q->control) < tail && atomic_load(&q->control.page->witness) != tail;
 }
 
-int flush_now(struct core *q)
+/* Make everything durable if this process has appended since, and leave a witness. */
+static int flush_now(struct core *q)
 {
     if (!atomic_exchange(&q->unflushed, 0))
         return QUPLOG_OK;

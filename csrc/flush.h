@@ -14,9 +14,6 @@
 
 /* Frames of some process are not known to be durable. */
 bool flush_is_due(struct core *q);
-/* Make everything durable if this process has appended since, and leave a witness. */
-int flush_now(struct core *q);
-
 /* Start the thread, once; for core.start_flusher. */
 void flush_start(struct core *q);
 /* The log is closed: wait for the end of the thread. */

@@ -36,7 +36,8 @@ static uint64_t newest(const struct log *log)
     return control_older(&log->control->page->head);
 }
 
-uint64_t log_next(const struct log *log)
+/* Where the next frame will stand, unless it begins a new segment. */
+static uint64_t next_lsn(const struct log *log)
 {
     uint64_t tail = control_older(&log->control->page->tail), base = log->head.header.base;
     return tail <= base ? base + SEGMENT_HEADER : tail;
@@ -121,7 +122,7 @@ static int use_spare(struct log *log, uint64_t length)
 {
     struct segment_header header;
     struct segment head;
-    uint64_t base = log_next(log);
+    uint64_t base = next_lsn(log);
     begin_header(log, &header, base, base);
     int status = log->io->random(log->io->world, &header.salt, sizeof header.salt);
     if (status == QUPLOG_OK)
@@ -217,7 +218,7 @@ static int repair(struct log *log, uint64_t dirty, log_visit visit, void *contex
         return fail(log);
     if (status)
         return status;
-    uint64_t base = log->head.header.base, end = log_next(log);
+    uint64_t base = log->head.header.base, end = next_lsn(log);
     uint64_t zeroed = control_older(&page->zeroed);
     if (zeroed < base + SEGMENT_HEADER)
         zeroed = base + SEGMENT_HEADER; /* it died while it published a new head */
@@ -268,7 +269,7 @@ int log_begin(struct log *log, log_visit visit, void *context, bool *repaired)
 
 static bool head_is_empty(const struct log *log)
 {
-    return log_next(log) == log->head.header.base + SEGMENT_HEADER;
+    return next_lsn(log) == log->head.header.base + SEGMENT_HEADER;
 }
 
 /* On a full disk, what only takes in waits until there is a spare again. Trying for one costs, so
@@ -288,7 +289,7 @@ static int may_take_in(struct log *log)
 static int zero_ahead(struct log *log, uint64_t length)
 {
     uint64_t base = log->head.header.base, size = log->head.size;
-    int status = segment_zero_ahead(log->io, &log->head, log_next(log) - base + length);
+    int status = segment_zero_ahead(log->io, &log->head, next_lsn(log) - base + length);
     if (log->head.size != size)
         control_write_number(&log->control->page->zeroed, base + log->head.size);
     return status;
@@ -296,7 +297,7 @@ static int zero_ahead(struct log *log, uint64_t length)
 
 static int make_room(struct log *log, uint64_t length, bool urgent)
 {
-    uint64_t base = log->head.header.base, next = log_next(log);
+    uint64_t base = log->head.header.base, next = next_lsn(log);
     int status = urgent ? QUPLOG_OK : may_take_in(log);
     uint64_t end = next - base + length;
     if (status == QUPLOG_OK && end > log->head.limit && end > log->head.size &&
@@ -353,7 +354,7 @@ int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t
         atomic_store(&page->dirty, 0);
         return status;
     }
-    *lsn = log_next(log);
+    *lsn = next_lsn(log);
     status = write_frame(log, frame, body_crc, *lsn);
     if (status)
         return status;

@@ -49,8 +49,6 @@ void log_free(struct log *log);
  * or undo what it wrote; `visit` is told of every frame that is accepted, before the tail is
  * published, and *repaired is set. QUPLOG_OK, _FAILED (the page can't be believed), -errno. */
 int log_begin(struct log *log, log_visit visit, void *context, bool *repaired);
-/* Where the next frame will stand, unless it begins a new segment. */
-uint64_t log_next(const struct log *log);
 /* Append one frame; its body sums to body_crc; it gives `ids` new ids from frame->first_id on.
  * *lsn is where it stands. The frame's length and synced_lsn are set here. QUPLOG_OK, _TOO_LARGE,
  * _FULL, _FAILED, -errno: nothing is in the log. */
