@@ -57,7 +57,7 @@ struct core {
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
     void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
     struct io_thread flusher;
-    _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
+    _Atomic uint32_t flusher_state; /* of flush.c */
 };
 
 /* What an opening serves: the tasks that it can run and the queues that it claims from. */

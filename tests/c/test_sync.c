@@ -32,7 +32,7 @@ static void *put_synced(void *context)
             atomic_store(&p->failed, status);
             return NULL;
         }
-        if (!faulty_durable(p->f, lab_stats(p->q).synced_lsn))
+        if (!faulty_durable(p->f, control_synced(&p->q->core->control)))
             atomic_fetch_add(&p->not_yet, 1);
     }
     return NULL;
