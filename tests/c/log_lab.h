@@ -75,8 +75,8 @@ static inline void lab_leave(quplog *q)
 
 static inline quplog_stats lab_stats(quplog *q)
 {
-    quplog_stats stats;
-    quplog_read_stats(q, &stats);
+    quplog_stats stats = {0};
+    CHECK_EQUAL(quplog_read_stats(q, &stats), QUPLOG_OK);
     return stats;
 }
 

@@ -1,5 +1,6 @@
 /* The log as it grows: rotation and the order of what it does, and every call that can fail. */
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "log_lab.h"
 
@@ -462,15 +463,15 @@ TEST(nobody_joins_a_log_that_failed_until_all_have_let_go)
 /* The failure is seen, then the others let go, then this one recovers: all in one opening. */
 static struct {
     struct io io;
-    quplog *idle; /* lets go at the first pause */
+    quplog *_Atomic idle; /* lets go at the first pause */
 } patient;
 
 static int pause_and_let_go(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
                             int flags, uint32_t bits)
 {
-    if (patient.idle)
-        lab_leave(patient.idle);
-    patient.idle = NULL;
+    quplog *idle = atomic_exchange(&patient.idle, NULL);
+    if (idle)
+        lab_leave(idle);
     return io_system()->futex_wait(w, word, expected, deadline_us, flags, bits);
 }
 
@@ -483,12 +484,12 @@ TEST(who_waits_for_a_failed_log_recovers_it_when_it_is_free)
     options.lock_timeout_us = 5 * INT64_C(1000000);
     patient.io = *faulty_io(three);
     patient.io.futex_wait = pause_and_let_go;
-    patient.idle = lab_open(two, lab_path("log"));
+    atomic_store(&patient.idle, lab_open(two, lab_path("log")));
     lab_put(q, 0, SMALL, true);
     faulty_fail(one, FAULTY_SYNC, 1, -EIO);
     CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
     REQUIRE(open_with(&patient.io, lab_path("log"), &options, &new, &report) == QUPLOG_OK);
-    CHECK(!patient.idle);
+    CHECK(!atomic_load(&patient.idle));
     lab_put(new, 2, SMALL, true);
     lab_expect(new, 3);
     lab_close(new);
