@@ -66,6 +66,21 @@ static void begin_view(struct control *control, uint64_t epoch)
     atomic_store(&control->failed, 0);
 }
 
+/* All but the words. Handles of the epoch before may still be about to leave them, if that failed:
+ * were their sleepers forgotten, they would be counted down from nothing, and the next ones not be
+ * woken. */
+static void empty(struct control_page *page)
+{
+    atomic_store(&page->epoch, 0); /* first: their log has not healed */
+    atomic_store(&page->poisoned, 0);
+    atomic_store(&page->dirty, 0);
+    atomic_store(&page->witness, 0);
+    atomic_store(&page->spare_used, 0);
+    atomic_store(&page->rest_until, 0);
+    atomic_store(&page->round, 0);
+    atomic_store(&page->quiet, 0);
+}
+
 int control_reset(struct control *control)
 {
     const struct io *io = control->io;
@@ -74,10 +89,17 @@ int control_reset(struct control *control)
     int status = io->random(io->world, &epoch, sizeof epoch);
     if (status)
         return status;
+    unsigned char boot_id[16];
+    io->boot_id(io->world, boot_id);
+    bool known = memcmp(page->magic, MAGIC, sizeof MAGIC) == 0 &&
+                 memcmp(page->boot_id, boot_id, sizeof boot_id) == 0;
     atomic_store(&page->ready, 0);
-    memset((void *)page, 0, sizeof *page);
+    if (known)
+        empty(page);
+    else
+        memset((void *)page, 0, sizeof *page);
     memcpy(page->magic, MAGIC, sizeof MAGIC);
-    io->boot_id(io->world, page->boot_id);
+    memcpy(page->boot_id, boot_id, sizeof boot_id);
     struct control_number *numbers[] = {&page->tail,      &page->next_id,      &page->head,
                                         &page->zeroed,    &page->first_lsn,    &page->synced,
                                         &page->next_due,  &page->segment_size};

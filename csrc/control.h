@@ -16,7 +16,7 @@
  * Waiting is by words: a waiter reads the word's value, checks what it waits for, and sleeps while
  * the value stands; whoever changes something bumps the word. A word is only woken through the
  * kernel if somebody sleeps on it. A sleeper that is killed stays counted: that costs a system call
- * at each bump until the page is made anew, and nothing else.
+ * at each bump until the machine starts anew, and nothing else.
  *
  * A log that is only read has a page of its own, in memory.
  */
