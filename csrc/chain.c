@@ -56,9 +56,7 @@ static int by_base(const void *a, const void *b)
 
 static int open_file(struct chain *chain, const struct chain_file *file)
 {
-    char name[SEGMENT_NAME];
-    segment_name(file->base, name);
-    return chain->io->open(chain->io->world, chain->dir, name, IO_READ);
+    return segment_open(chain->io, chain->dir, file->base, IO_READ);
 }
 
 static int read_header(struct chain *chain, struct chain_file *file)
@@ -290,9 +288,7 @@ static int survey(struct chain *chain)
 
 static void close_file(struct chain *chain)
 {
-    if (chain->fd >= 0)
-        chain->io->close(chain->io->world, chain->fd);
-    chain->fd = -1;
+    io_close(chain->io, &chain->fd);
 }
 
 /* Stand before the first frame of a file. */

@@ -224,6 +224,20 @@ int commit_sync(struct core *q, uint64_t lsn)
     return status;
 }
 
+int commit_sync_surely(struct core *q, uint64_t lsn)
+{
+    int status;
+    do
+        status = commit_sync(q, lsn);
+    while (status == QUPLOG_INTERRUPTED);
+    return status;
+}
+
+int commit_sync_all(struct core *q)
+{
+    return commit_sync_surely(q, control_tail(&q->control));
+}
+
 /* ---- due times ---- */
 
 struct due_now {

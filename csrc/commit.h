@@ -56,6 +56,10 @@ int commit_trim(struct core *q, uint64_t first_lsn);
 uint64_t commit_end_lsn(const struct core *q);
 /* Wait until everything up to `lsn` is durable. _OK, _FAILED, _CLOSED, _INTERRUPTED. */
 int commit_sync(struct core *q, uint64_t lsn);
+/* The same, for what relies on it: a signal does not end the wait. */
+int commit_sync_surely(struct core *q, uint64_t lsn);
+/* That, up to where the log ends now. */
+int commit_sync_all(struct core *q);
 /* Move the first of the jobs that have come due to their lanes: HEAP_PREFIX_MOST, and those due at
  * the same time as the last of them. In between only. */
 int commit_due(struct core *q);

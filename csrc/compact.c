@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "follow.h"
+#include "turn.h"
 
 enum { PIECE = 64 << 10, READ_AHEAD = 256 << 10, SECOND_US = 1000000 };
 /* A log of fewer segments is left alone, and one of more files than this, if they are small ones
@@ -345,20 +346,10 @@ static int copy_frames(struct pass *pass, const struct file_use *use, uint64_t e
 
 /* ---- segment by segment ---- */
 
-/* A signal does not end this wait: what follows relies on it. */
-static int sync_all(struct core *q)
-{
-    int status;
-    do
-        status = commit_sync(q, control_tail(&q->control));
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* All below `lsn` was copied: let it go. Each step is durable before the next. */
 static int leave_segment(struct core *q, uint64_t lsn)
 {
-    int status = sync_all(q);
+    int status = commit_sync_all(q);
     if (status)
         return status;
     status = commit_begin(q, COMMIT_DECIDE);
@@ -370,7 +361,7 @@ static int leave_segment(struct core *q, uint64_t lsn)
     q->compaction.written += commit_end_lsn(q) - before;
     commit_end(q);
     if (status == QUPLOG_OK)
-        status = sync_all(q);
+        status = commit_sync_all(q);
     if (status == QUPLOG_OK)
         status = files_trim(&q->log.files, lsn);
     /* Only when no process has it open any more is its room free. */
@@ -584,6 +575,7 @@ int compact_step(struct core *q, int64_t *next)
         status = QUPLOG_OK;
     }
     io->mutex_unlock(io->world, &q->compacting);
+    turn_drop(q);
     return status;
 }
 
@@ -621,6 +613,7 @@ int quplog_compact(quplog *log)
         (void)lock_release(&q->lock, LOCK_COMPACT);
     }
     q->io->mutex_unlock(q->io->world, &q->compacting);
+    turn_drop(q);
     commit_wake_helpers(q); /* this one's was kept out */
     return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }

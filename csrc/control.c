@@ -9,6 +9,8 @@ static const unsigned char MAGIC[8] = {'q', 'u', 'p', 'l', 'o', 'g', 'C', 1};
 
 /* So often a number is read again whose writer was seen between its two halves. */
 enum { TRIES = 1000 };
+/* No write of a number that grows moves it by more. */
+#define STEP_MOST ((uint64_t)1 << 40)
 
 /* ---- the page ---- */
 
@@ -66,19 +68,16 @@ static void begin_view(struct control *control, uint64_t epoch)
     atomic_store(&control->failed, 0);
 }
 
-/* All but the words. Handles of the epoch before may still be about to leave them, if that failed:
- * were their sleepers forgotten, they would be counted down from nothing, and the next ones not be
- * woken. */
-static void empty(struct control_page *page)
+/* Whoever still comes out of a sleep that began before is not counted out here. */
+static void begin_counts(struct control_page *page, uint64_t epoch)
 {
-    atomic_store(&page->epoch, 0); /* first: their log has not healed */
-    atomic_store(&page->poisoned, 0);
-    atomic_store(&page->dirty, 0);
-    atomic_store(&page->witness, 0);
-    atomic_store(&page->spare_used, 0);
-    atomic_store(&page->rest_until, 0);
-    atomic_store(&page->round, 0);
-    atomic_store(&page->quiet, 0);
+    uint64_t none = epoch << 32;
+    struct control_word *words[] = {&page->durable,   &page->append, &page->work,
+                                    &page->attention, &page->flush,  &page->finished};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        atomic_store(&words[i]->sleepers, none);
+    for (size_t i = 0; i < CONTROL_RESULTS; i++)
+        atomic_store(&page->results[i].sleepers, none);
 }
 
 int control_reset(struct control *control)
@@ -89,22 +88,16 @@ int control_reset(struct control *control)
     int status = io->random(io->world, &epoch, sizeof epoch);
     if (status)
         return status;
-    unsigned char boot_id[16];
-    io->boot_id(io->world, boot_id);
-    bool known = memcmp(page->magic, MAGIC, sizeof MAGIC) == 0 &&
-                 memcmp(page->boot_id, boot_id, sizeof boot_id) == 0;
     atomic_store(&page->ready, 0);
-    if (known)
-        empty(page);
-    else
-        memset((void *)page, 0, sizeof *page);
+    memset((void *)page, 0, sizeof *page);
     memcpy(page->magic, MAGIC, sizeof MAGIC);
-    memcpy(page->boot_id, boot_id, sizeof boot_id);
+    io->boot_id(io->world, page->boot_id);
     struct control_number *numbers[] = {&page->tail,      &page->next_id,      &page->head,
                                         &page->zeroed,    &page->first_lsn,    &page->synced,
                                         &page->next_due,  &page->segment_size};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         control_write_number(numbers[i], 0);
+    begin_counts(page, epoch);
     begin_view(control, epoch);
     atomic_store(&page->epoch, epoch);
     return 0;
@@ -168,18 +161,27 @@ void control_write_number(struct control_number *number, uint64_t value)
     atomic_store_explicit(&number->check, ~value, memory_order_release);
 }
 
+/* A writer that died between the two halves has left a larger value and the complement of the
+ * number before it. Other halves that don't match are garbage. */
+static bool half_written(const struct control_number *number, uint64_t *older)
+{
+    *older = ~atomic_load(&number->check);
+    uint64_t value = atomic_load(&number->value);
+    return value >= *older && value - *older <= STEP_MOST;
+}
+
 /* A number that only grows, as a process without the lock sees it. Its writer may be between the
  * two halves, or may have died there: then the older one stands. */
 static uint64_t read_growing(struct control *control, const struct control_number *number,
                              _Atomic uint64_t *seen)
 {
     uint64_t before = atomic_load(seen), value = 0;
-    bool whole = false;
-    for (int i = 0; !whole && i < TRIES; i++)
-        whole = control_read_number(number, &value);
-    if (!whole)
-        value = control_older(number);
-    if (value < before) {
+    bool good = false;
+    for (int i = 0; !good && i < TRIES; i++)
+        good = control_read_number(number, &value);
+    if (!good)
+        good = half_written(number, &value);
+    if (!good || value < before) {
         control_fail(control);
         return before;
     }
@@ -200,16 +202,21 @@ uint64_t control_synced(struct control *control)
 
 /* ---- the words ---- */
 
+/* Whoever the count knows of or not: what counts is spoiled with the rest of a page. */
+static void wake_surely(const struct io *io, struct control_word *word)
+{
+    atomic_fetch_add(&word->value, 1);
+    io->futex_wake(io->world, (uint32_t *)&word->value, CONTROL_ALL, IO_FUTEX_SHARED, IO_ALL_BITS);
+}
+
 void control_wake_all(struct control *control)
 {
     const struct io *io = control->io;
     struct control_page *page = control->page;
-    control_bump(io, &page->work, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->attention, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->durable, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->flush, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->finished, CONTROL_ALL, IO_ALL_BITS);
-    control_bump(io, &page->append, CONTROL_ALL, IO_ALL_BITS);
-    for (int i = 0; i < CONTROL_RESULTS; i++)
-        control_bump(io, &page->results[i], CONTROL_ALL, IO_ALL_BITS);
+    struct control_word *words[] = {&page->work,  &page->attention, &page->durable,
+                                    &page->flush, &page->finished,  &page->append};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        wake_surely(io, words[i]);
+    for (size_t i = 0; i < CONTROL_RESULTS; i++)
+        wake_surely(io, &page->results[i]);
 }

@@ -16,7 +16,8 @@
  * Waiting is by words: a waiter reads the word's value, checks what it waits for, and sleeps while
  * the value stands; whoever changes something bumps the word. A word is only woken through the
  * kernel if somebody sleeps on it. A sleeper that is killed stays counted: that costs a system call
- * at each bump until the machine starts anew, and nothing else.
+ * at each bump until the page is made anew, and nothing else. One that wakes up when the page was
+ * made anew is not counted out, since it was not counted in there.
  *
  * A log that is only read has a page of its own, in memory.
  */
@@ -28,9 +29,12 @@
 
 #include "io.h"
 
+/* How many do something: a tag that each epoch has its own of, and 32 bits of count. */
+typedef _Atomic uint64_t control_count;
+
 struct control_word {
     _Atomic uint32_t value;
-    _Atomic uint32_t sleepers;
+    control_count sleepers;
 };
 
 /* A number and its complement. */
@@ -125,6 +129,25 @@ void control_write_number(struct control_number *number, uint64_t value);
 
 /* ---- the words ---- */
 
+static inline uint32_t control_counted(const control_count *count)
+{
+    return (uint32_t)atomic_load(count);
+}
+
+/* Returns what to count out with. */
+static inline uint32_t control_count_in(control_count *count)
+{
+    return (uint32_t)(atomic_fetch_add(count, 1) >> 32);
+}
+
+static inline void control_count_out(control_count *count, uint32_t tag)
+{
+    uint64_t now = atomic_load(count);
+    while (now >> 32 == tag && (uint32_t)now > 0 &&
+           !atomic_compare_exchange_weak(count, &now, now - 1))
+        continue;
+}
+
 static inline uint32_t control_read(struct control_word *word)
 {
     return atomic_load_explicit(&word->value, memory_order_acquire);
@@ -136,10 +159,10 @@ static inline uint32_t control_read(struct control_word *word)
 static inline int control_sleep(const struct io *io, struct control_word *word, uint32_t seen,
                                 int64_t deadline_us, int clock, uint32_t bits)
 {
-    atomic_fetch_add(&word->sleepers, 1);
+    uint32_t tag = control_count_in(&word->sleepers);
     int status = io->futex_wait(io->world, (uint32_t *)&word->value, seen, deadline_us,
                                 clock | IO_FUTEX_SHARED, bits);
-    atomic_fetch_sub(&word->sleepers, 1);
+    control_count_out(&word->sleepers, tag);
     return status;
 }
 
@@ -147,7 +170,7 @@ static inline int control_sleep(const struct io *io, struct control_word *word, 
 static inline void control_wake(const struct io *io, struct control_word *word, int count,
                                 uint32_t bits)
 {
-    if (count > 0 && bits && atomic_load(&word->sleepers))
+    if (count > 0 && bits && control_counted(&word->sleepers))
         io->futex_wake(io->world, (uint32_t *)&word->value, count, IO_FUTEX_SHARED, bits);
 }
 

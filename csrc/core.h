@@ -67,11 +67,13 @@ struct core {
     struct compaction compaction;
     struct io_mutex keeping;    /* one helper of this process does what is due */
     int64_t unsynced_since_us;  /* guarded by it: since when it has seen frames unsynced; 0 */
+    int64_t kept_out_since_us;  /* guarded by it: since when it did not get the lock KEEP; 0 */
+    _Atomic int64_t held_up_until_us; /* what is due could not be done: it is tried again then */
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
-    void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
+    void (*start_flusher)(struct core *q); /* of a higher floor */
     uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;
-    _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
+    _Atomic uint32_t flusher_state; /* of flush.c; 0: not started */
 };
 
 /* What an opening serves: the tasks that it can run and the queues that it claims from. */

@@ -51,8 +51,7 @@ static void close_file(struct files *files, struct file *file)
 {
     if (file->fd < 0)
         return;
-    files->io->close(files->io->world, file->fd);
-    file->fd = -1;
+    io_close(files->io, &file->fd);
     files->open--;
 }
 
@@ -130,13 +129,11 @@ static int open_file(struct files *files, struct file *file)
     const struct io *io = files->io;
     struct segment_header header;
     enum segment_verdict verdict;
-    char name[SEGMENT_NAME];
     if (file->fd >= 0)
         return QUPLOG_OK;
     if (files->open >= OPEN_MOST)
         close_oldest(files);
-    segment_name(file->base, name);
-    int fd = io->open(io->world, files->dir, name, IO_READ);
+    int fd = segment_open(io, files->dir, file->base, IO_READ);
     if (fd < 0)
         return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
     int status = file->salt ? QUPLOG_OK : segment_read_header(io, fd, &header, &verdict);
@@ -233,15 +230,12 @@ int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *e
 
 int files_trim(struct files *files, uint64_t first_lsn)
 {
-    const struct io *io = files->io;
     lock(files);
     int status = files->closed ? QUPLOG_NOT_FOUND : refresh(files);
     for (size_t i = 0; status == QUPLOG_OK && i + 1 < files->count; i++) {
-        char name[SEGMENT_NAME];
         if (files->list[i + 1].base > first_lsn)
             break;
-        segment_name(files->list[i].base, name);
-        status = io->unlink(io->world, files->dir, name);
+        status = segment_remove(files->io, files->dir, files->list[i].base);
         if (status == -ENOENT)
             status = QUPLOG_OK;
     }
@@ -260,11 +254,11 @@ void files_let_go(struct files *files, uint64_t first_lsn)
     unlock(files);
 }
 
-static int size_of(struct files *files, const char *name, uint64_t *size)
+static int size_of(struct files *files, uint64_t base, uint64_t *size)
 {
     const struct io *io = files->io;
     struct io_stat stat = {0};
-    int fd = io->open(io->world, files->dir, name, IO_READ);
+    int fd = segment_open(io, files->dir, base, IO_READ);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     int status = io->stat(io->world, fd, &stat);
@@ -282,10 +276,8 @@ int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *
     for (size_t i = 0; status == QUPLOG_OK && i < files->count; i++) {
         struct file *file = &files->list[i];
         bool newest = i + 1 == files->count;
-        char name[SEGMENT_NAME];
-        segment_name(file->base, name);
         if (!newest && file->size == 0)
-            status = size_of(files, name, &file->size);
+            status = size_of(files, file->base, &file->size);
         if (newest)
             *bytes += zeroed > file->base ? zeroed - file->base : 0;
         else
@@ -306,7 +298,7 @@ static int measure(void *context, const char *name)
     uint64_t base, size = 0;
     if (!segment_parse_name(name, &base))
         return 0;
-    int status = size_of(m->files, name, &size);
+    int status = size_of(m->files, base, &size);
     m->count += size > 0;
     m->bytes += size;
     return status;

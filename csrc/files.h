@@ -56,8 +56,8 @@ int files_read(struct files *files, uint64_t lsn, uint64_t head, void *out, size
  * where the next one begins. QUPLOG_NOT_FOUND: it is the newest, which never goes. */
 int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *end,
                  uint64_t *next_base);
-/* The number of segments that are known and their bytes; the newest reaches up to `zeroed`. Cheap: a
- * size is looked at once. 0 or -errno. */
+/* The number of segments that are known and their bytes; the newest reaches up to `zeroed`. Cheap:
+ * a size is looked at once. 0 or -errno. */
 int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *bytes);
 /* Remove the segments that end at or before `first_lsn`, the oldest first. 0 or -errno. */
 int files_trim(struct files *files, uint64_t first_lsn);

@@ -4,12 +4,13 @@
 #include <errno.h>
 
 #include "chain.h"
+#include "turn.h"
 
 enum { FRAMES_AT_ONCE = 1000, BUILDS_MOST = 10 };
 
-static int apply(void *context, const struct frame *frame, uint64_t lsn)
+int follow_apply(void *core, const struct frame *frame, uint64_t lsn)
 {
-    struct core *q = context;
+    struct core *q = core;
     int status = table_reserve(&q->table, frame);
     if (status == QUPLOG_OK)
         table_apply(&q->table, frame, lsn, NULL, NULL);
@@ -38,7 +39,7 @@ static int build_once(struct core *q)
     while (status == QUPLOG_OK && chain.lsn < end) {
         status = chain_next(&chain, &frame, &lsn);
         if (status == QUPLOG_OK)
-            status = apply(q, &frame, lsn);
+            status = follow_apply(q, &frame, lsn);
     }
     if (status == QUPLOG_OK && !chain_whole(&chain))
         status = QUPLOG_NOT_FOUND; /* it is being trimmed: `end` is out of date by now */
@@ -65,7 +66,7 @@ static int build(struct core *q)
 static int follow_some(struct core *q, uint64_t end)
 {
     uint64_t at = atomic_load(&q->applied);
-    int status = log_follow(&q->log, &q->cursor, &at, end, FRAMES_AT_ONCE, apply, q);
+    int status = log_follow(&q->log, &q->cursor, &at, end, FRAMES_AT_ONCE, follow_apply, q);
     atomic_store(&q->applied, at);
     return status;
 }
@@ -84,6 +85,10 @@ int follow_to(struct core *q, uint64_t end)
 
 int follow_view(struct core *q)
 {
+    if (!q->read_only && control_poisoned(&q->control)) {
+        turn_drop(q); /* the page may be another epoch's by now */
+        return QUPLOG_FAILED;
+    }
     view(q);
     if (q->read_only)
         return QUPLOG_OK; /* the log as it was when it was opened */

@@ -10,8 +10,11 @@
 
 #include "core.h"
 
+/* Apply a frame that stands in the log, a log_visit: also for who recovers. QUPLOG_NO_MEMORY,
+ * _CORRUPT, _UNSUPPORTED: nothing has changed. */
+int follow_apply(void *core, const struct frame *frame, uint64_t lsn);
 /* Take `view` with a table that is as new as the tail was when this was called. QUPLOG_OK; without
- * it: _CORRUPT, _UNSUPPORTED, _NO_MEMORY, -errno. */
+ * it: _FAILED, _CORRUPT, _UNSUPPORTED, _NO_MEMORY, -errno. */
 int follow_view(struct core *q);
 void follow_unview(struct core *q);
 /* With `view` held: apply what comes up to `end`, which is a tail. QUPLOG_NOT_FOUND: it was

@@ -625,3 +625,11 @@ int io_write_full(const struct io *io, int fd, struct iovec *parts, int count, u
     }
     return 0;
 }
+
+void io_close(const struct io *io, int *fd)
+{
+    int closed = *fd;
+    *fd = -1;
+    if (closed >= 0)
+        io->close(io->world, closed);
+}

@@ -3,7 +3,8 @@
  * Each duty is a step that does what is due now and says when it is next due; the helper (a thread
  * of the caller's in quplog_keep()) only loops over them. There is one in each process that has
  * started workers, and one of them at a time has the lock KEEP and does what is due; one that does
- * not get it looks again after a second, should it still be needed.
+ * not get it looks again after a second, and if it does not get it then either, whoever has it may
+ * be standing still: what is decided under `append`, and so cannot be done twice, is done without.
  *
  * A helper looks each second while something runs, can be claimed here, or is not durable: its
  * owner may die. Else it sleeps until something is due, or without end, and says so by `quiet`:
@@ -18,9 +19,10 @@
 #include "flush.h"
 #include "follow.h"
 #include "roster.h"
+#include "turn.h"
 
 enum { KEEP_NEVER = -1, SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
-enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US };
+enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US, ANSWERED_US = 5 * SECOND_US };
 
 static void sooner(int64_t *next, int64_t candidate)
 {
@@ -115,6 +117,15 @@ static bool kept_long_enough(const void *context, uint64_t id)
     return jobs_get(&r->q->table.jobs, id)->finished_us <= r->before_us;
 }
 
+/* On a full disk succeeded jobs are forgotten first, as soon as who waits for them has been
+ * answered: what they take is needed. */
+static int64_t keep_succeeded(const struct core *q)
+{
+    int64_t keep_us = q->table.settings.keep_succeeded_us;
+    bool full = atomic_load(&q->control.page->spare_used) != 0;
+    return full && keep_us > ANSWERED_US ? ANSWERED_US : keep_us;
+}
+
 /* When the first finished job of one heap can go. */
 static int64_t forget_time(const struct core *q, const struct heap *heap, int64_t keep_us)
 {
@@ -127,19 +138,12 @@ static int64_t forget_time(const struct core *q, const struct heap *heap, int64_
 /* Retention is lazy: it comes at most once a second. */
 static void sooner_forget(struct core *q, int64_t *next)
 {
-    const struct op_settings *settings = &q->table.settings;
+    int64_t keep_failed_us = q->table.settings.keep_failed_us;
     int64_t soonest = KEEP_NEVER, earliest = core_now(q) + SECOND_US;
-    sooner(&soonest, forget_time(q, &q->table.succeeded, settings->keep_succeeded_us));
-    sooner(&soonest, forget_time(q, &q->table.failed, settings->keep_failed_us));
+    sooner(&soonest, forget_time(q, &q->table.succeeded, keep_succeeded(q)));
+    sooner(&soonest, forget_time(q, &q->table.failed, keep_failed_us));
     if (soonest != KEEP_NEVER)
         sooner(next, soonest > earliest ? soonest : earliest);
-}
-
-/* On a full disk succeeded jobs are forgotten first: what they take is needed. */
-static int64_t keep_succeeded(const struct core *q)
-{
-    bool full = atomic_load(&q->control.page->spare_used) != 0;
-    return full ? 0 : q->table.settings.keep_succeeded_us;
 }
 
 /* Below which LSN the finished jobs of one heap can go now; 0: none can. */
@@ -155,10 +159,10 @@ static uint64_t forget_bound(const struct core *q, const struct heap *heap, int6
 
 static int forget_some(struct core *q, bool *more)
 {
-    const struct op_settings *settings = &q->table.settings;
+    int64_t keep_failed_us = q->table.settings.keep_failed_us;
     struct buffer ops = {0};
     uint64_t succeeded = forget_bound(q, &q->table.succeeded, keep_succeeded(q));
-    uint64_t failed = forget_bound(q, &q->table.failed, settings->keep_failed_us);
+    uint64_t failed = forget_bound(q, &q->table.failed, keep_failed_us);
     int status = QUPLOG_OK;
     *more = succeeded || failed;
     if (*more) {
@@ -201,8 +205,31 @@ static int tolerate(struct core *q, int status, int64_t *next)
 {
     if (status != QUPLOG_FULL && status != QUPLOG_LOCKED)
         return status;
-    sooner(next, core_now(q) + SECOND_US);
+    int64_t later = core_now(q) + SECOND_US;
+    sooner(next, later);
+    atomic_store(&q->held_up_until_us, later);
     return QUPLOG_OK;
+}
+
+/* For this others wait. It may be done by several at once. */
+static int do_what_is_due(struct core *q, int64_t *next, bool *tick)
+{
+    int status = tolerate(q, let_come_due(q), next);
+    if (status == QUPLOG_OK)
+        status = tolerate(q, give_up_the_dead(q), next);
+    return status == QUPLOG_OK ? look_for_ticks(q, tick) : status;
+}
+
+/* Another process has KEEP. */
+static int do_without_keep(struct core *q, int64_t *next, bool *tick)
+{
+    int64_t now = core_monotonic(q);
+    if (q->kept_out_since_us == 0)
+        q->kept_out_since_us = now;
+    int status = tolerate(q, QUPLOG_LOCKED, next);
+    if (now - q->kept_out_since_us >= SECOND_US)
+        status = do_what_is_due(q, next, tick);
+    return status;
 }
 
 /* Everything that is due now, by whoever has the lock KEEP. */
@@ -213,22 +240,20 @@ static int do_duties(struct core *q, int64_t *next, bool *tick)
         return tolerate(q, QUPLOG_LOCKED, next);
     int status = lock_try(&q->lock, LOCK_KEEP, IO_EXCLUSIVE_LOCK);
     if (status == 0) {
-        status = tolerate(q, let_come_due(q), next);
-        if (status == QUPLOG_OK)
-            status = tolerate(q, give_up_the_dead(q), next);
+        q->kept_out_since_us = 0;
+        status = do_what_is_due(q, next, tick);
         if (status == QUPLOG_OK)
             status = flush_for_the_dead(q);
         if (status == QUPLOG_OK)
             status = tolerate(q, forget(q, next), next);
         if (status == QUPLOG_OK)
             status = tolerate(q, make_spare(q), next);
-        if (status == QUPLOG_OK)
-            status = look_for_ticks(q, tick);
         (void)lock_release(&q->lock, LOCK_KEEP);
     } else if (status == -EAGAIN) {
-        status = tolerate(q, QUPLOG_LOCKED, next);
+        status = do_without_keep(q, next, tick);
     }
     io->mutex_unlock(io->world, &q->keeping);
+    turn_drop(q);
     return control_poisoned(&q->control) ? QUPLOG_FAILED : status;
 }
 
@@ -253,7 +278,9 @@ static bool decide_sleep(quplog *log, int64_t *next)
     struct control_page *page = q->control.page;
     int64_t due = next_due(q);
     control_write_number(&page->next_due, due == KEEP_NEVER ? CONTROL_NEVER : (uint64_t)due);
-    sooner(next, due);
+    int64_t held_up_until = atomic_load(&q->held_up_until_us);
+    bool overdue = due != KEEP_NEVER && due <= core_now(q);
+    sooner(next, overdue && due < held_up_until ? held_up_until : due);
     sooner_forget(q, next);
     bool claimable = roster_claimable(log);
     if (claimable) /* whoever was woken for it may have died */

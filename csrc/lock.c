@@ -3,22 +3,38 @@
 
 #include <errno.h>
 
+/* A fork copies the descriptors first and the memory later. What is closed in between, the child
+ * has open and does not know of, and its locks would live as long as the child: so no lock file is
+ * opened or closed while this process forks. */
+static void keep_forks_out(const struct io *io)
+{
+    io->mutex_lock(io->world, &io->registry->mutex);
+}
+
+static void let_forks_in(const struct io *io)
+{
+    io->mutex_unlock(io->world, &io->registry->mutex);
+}
+
 int lock_file_open(struct lock_file *lock, const struct io *io, int dir)
 {
     lock->io = io;
     lock->fd = -1;
+    keep_forks_out(io);
     int fd = io->open(io->world, dir, "lock", IO_WRITE | IO_CREATE);
-    if (fd < 0)
-        return fd;
-    lock->fd = fd;
-    return 0;
+    if (fd >= 0)
+        lock->fd = fd;
+    let_forks_in(io);
+    return fd < 0 ? fd : 0;
 }
 
 void lock_file_close(struct lock_file *lock)
 {
-    if (lock->fd >= 0)
-        lock->io->close(lock->io->world, lock->fd);
-    lock->fd = -1;
+    if (lock->fd < 0)
+        return;
+    keep_forks_out(lock->io);
+    io_close(lock->io, &lock->fd);
+    let_forks_in(lock->io);
 }
 
 bool lock_file_gone(const struct lock_file *lock)

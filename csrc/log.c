@@ -21,9 +21,7 @@ void log_init(struct log *log, const struct io *io, struct control *control, int
 void log_close(struct log *log)
 {
     files_close(&log->files);
-    if (log->head.fd >= 0)
-        log->io->close(log->io->world, log->head.fd);
-    log->head.fd = -1;
+    io_close(log->io, &log->head.fd);
 }
 
 void log_free(struct log *log)
@@ -46,8 +44,7 @@ uint64_t log_next(const struct log *log)
 
 static void use_head(struct log *log, const struct segment *head)
 {
-    if (log->head.fd >= 0)
-        log->io->close(log->io->world, log->head.fd);
+    io_close(log->io, &log->head.fd);
     log->head = *head;
 }
 
@@ -56,9 +53,7 @@ int log_open_head(struct log *log, uint64_t base, uint64_t zeroed)
     const struct io *io = log->io;
     struct segment head = {.fd = -1, .size = zeroed - base};
     enum segment_verdict verdict;
-    char name[SEGMENT_NAME];
-    segment_name(base, name);
-    head.fd = io->open(io->world, log->dir, name, IO_WRITE);
+    head.fd = segment_open(io, log->dir, base, IO_WRITE);
     if (head.fd < 0)
         return head.fd;
     int status = segment_read_header(io, head.fd, &head.header, &verdict);
@@ -206,17 +201,28 @@ static int accept_frames(struct log *log, uint64_t *end, log_visit visit, void *
     return status;
 }
 
+/* The page, or the directory, is not what a writer can have left. */
+static int fail(struct log *log)
+{
+    control_fail(log->control);
+    return QUPLOG_FAILED;
+}
+
 static int repair(struct log *log, uint64_t dirty, log_visit visit, void *context)
 {
     struct control_page *page = log->control->page;
-    uint64_t tail = control_older(&page->tail);
-    int status = find_head(log, tail);
+    uint64_t tail = control_tail(log->control);
+    int status = control_poisoned(log->control) ? QUPLOG_FAILED : find_head(log, tail);
+    if (status == -ENOENT)
+        return fail(log);
     if (status)
         return status;
     uint64_t base = log->head.header.base, end = log_next(log);
     uint64_t zeroed = control_older(&page->zeroed);
     if (zeroed < base + SEGMENT_HEADER)
         zeroed = base + SEGMENT_HEADER; /* it died while it published a new head */
+    if (dirty > end && dirty - end > QUPLOG_FRAME_MAX)
+        return fail(log);
     status = accept_frames(log, &end, visit, context);
     if (status == QUPLOG_OK && dirty > end)
         status = segment_zero(log->io, log->head.fd, end - base, dirty - base);
@@ -248,10 +254,8 @@ int log_begin(struct log *log, log_visit visit, void *context, bool *repaired)
                 control_read_number(&page->zeroed, &zeroed) &&
                 control_read_number(&page->next_id, &id) && tail >= control_tail(log->control) &&
                 zeroed >= tail && zeroed >= head + SEGMENT_HEADER;
-    if (!good) {
-        control_fail(log->control);
-        return QUPLOG_FAILED;
-    }
+    if (!good)
+        return fail(log);
     if (log->head.fd < 0 || log->head.header.base != head) {
         int status = log_open_head(log, head, zeroed);
         if (status)
@@ -357,6 +361,7 @@ int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t
         control_write_number(&page->next_id, frame->first_id + ids);
     FAILPOINT("ids published");
     control_write_number(&page->tail, *lsn + length);
+    atomic_store(&log->control->seen_tail, *lsn + length); /* it is never behind this again */
     FAILPOINT("tail published");
     atomic_store_explicit(&page->dirty, 0, memory_order_release);
     return QUPLOG_OK;

@@ -173,15 +173,6 @@ static int stand(struct core *q, enum standing *standing, quplog_report *report)
 
 /* ---- recovery ---- */
 
-static int apply_recovered(void *context, const struct frame *frame, uint64_t lsn)
-{
-    struct core *q = context;
-    int status = table_reserve(&q->table, frame);
-    if (status == QUPLOG_OK)
-        table_apply(&q->table, frame, lsn, NULL, NULL);
-    return status;
-}
-
 /* The last OPEN may have been trimmed; then the newest segment says of which boot it is. */
 static bool same_boot(const struct core *q, const struct recovery *recovery)
 {
@@ -320,7 +311,7 @@ static int recover_core(struct core *q, const quplog_options *options, quplog_re
                                 .until_us = options->until_us,
                                 .read_only = q->read_only,
                                 .poisoned = poisoned,
-                                .visit = apply_recovered,
+                                .visit = follow_apply,
                                 .context = q};
     status = recover(&q->log, &recovery, report);
     if (status)
@@ -410,7 +401,7 @@ static void close_files(struct core *q)
     lock_file_close(&q->slot.lock);
     lock_file_close(&q->probe);
     lock_file_close(&q->lock);
-    q->io->close(q->io->world, q->dir);
+    io_close(q->io, &q->dir);
 }
 
 /* Read without a lock. What was listed may be trimmed before it is read: then once more. */
@@ -622,12 +613,12 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
-/* Make everything durable; a signal does not end it. */
-static int sync_all(struct core *q)
+/* What nothing else can end: a signal does not either. */
+static int take_last_turn(struct core *q)
 {
     int status;
     do
-        status = commit_sync(q, control_tail(&q->control));
+        status = turn_take_last(q);
     while (status == QUPLOG_INTERRUPTED);
     return status;
 }
@@ -637,32 +628,42 @@ static int say_goodbye(struct core *q)
 {
     if (lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK) != 0)
         return QUPLOG_OK;
-    int status = sync_all(q);
+    int status = commit_sync_all(q);
     if (status == QUPLOG_OK)
-        status = turn_take_last(q);
+        status = take_last_turn(q);
     if (status)
         return status;
     status = commit_witness(q, true);
     turn_give(q);
-    return status ? status : sync_all(q);
+    return status ? status : commit_sync_all(q);
+}
+
+/* Whoever is appending ends first; a signal does not end this wait. */
+static void let_appenders_end(struct core *q)
+{
+    while (gate_take(&q->append, q->io, -1) != 0)
+        continue;
+    atomic_store(&q->control.closed, 1);
+    gate_give(&q->append, q->io);
 }
 
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    int status = q->read_only ? QUPLOG_OK : sync_all(q);
+    int status = q->read_only ? QUPLOG_OK : commit_sync_all(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
-    (void)gate_take(&q->append, io, -1); /* whoever is appending ends first */
-    atomic_store(&q->control.closed, 1);
-    gate_give(&q->append, io);
+    let_appenders_end(q);
     control_wake_all(&q->control);
     flush_join(q);
     if (status == QUPLOG_OK && !q->read_only)
         status = say_goodbye(q);
-    io->mutex_lock(io->world, &q->sync.mutex); /* whoever is syncing ends first */
+    struct io_mutex *busy[] = {&q->compacting, &q->keeping, &q->sync.mutex};
+    for (size_t i = 0; i < 3; i++)
+        io->mutex_lock(io->world, busy[i]); /* whoever uses a lock or a file ends first */
     close_files(q);
-    io->mutex_unlock(io->world, &q->sync.mutex);
+    for (size_t i = 3; i > 0; i--)
+        io->mutex_unlock(io->world, busy[i - 1]);
     return status;
 }
 

@@ -55,6 +55,8 @@ quplog_bytes quplog_name(quplog *log, uint32_t n)
 {
     struct core *q = log->core;
     quplog_bytes name = {NULL, 0};
+    if (core_is_copy(q))
+        return name; /* a thread that the fork left behind may hold the mutex */
     q->io->mutex_lock(q->io->world, &q->view); /* a name that was given out does not change */
     if (n < q->table.names.count) {
         struct span span = q->table.names.spans[n];

@@ -280,7 +280,7 @@ int quplog_close(quplog *log);
 void quplog_free(quplog *log);
 int quplog_read_stats(quplog *log, quplog_stats *out);
 /* The bytes of name number `n` (from quplog_job_info or quplog_claim); they live as long as `log`
- * does. */
+ * does. In a forked child: none. */
 quplog_bytes quplog_name(quplog *log, uint32_t n);
 
 /* ---- putting jobs --------------------------------------------------------------------------- */

@@ -40,9 +40,7 @@ static int write_again(struct log *log, const struct chain *chain)
         uint64_t end = i == chain->current ? chain->lsn : file->base + file->end;
         if (file->superseded || end <= chain->durable)
             continue;
-        char name[SEGMENT_NAME];
-        segment_name(file->base, name);
-        int fd = io->open(io->world, log->dir, name, IO_WRITE);
+        int fd = segment_open(io, log->dir, file->base, IO_WRITE);
         status = fd < 0 ? fd : QUPLOG_OK;
         for (uint64_t at = 0; status == QUPLOG_OK && at < end - file->base;) {
             uint64_t left = end - file->base - at;
@@ -149,13 +147,9 @@ static int drop_temporary(void *context, const char *name)
 static int remove_trimmed(struct log *log, const struct chain *chain)
 {
     int status = QUPLOG_OK;
-    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++) {
-        char name[SEGMENT_NAME];
-        if (!chain->files[i].trimmed)
-            continue;
-        segment_name(chain->files[i].base, name);
-        status = log->io->unlink(log->io->world, log->dir, name);
-    }
+    for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++)
+        if (chain->files[i].trimmed)
+            status = segment_remove(log->io, log->dir, chain->files[i].base);
     return status;
 }
 

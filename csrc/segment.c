@@ -57,6 +57,20 @@ bool segment_is_temporary(const char *name)
     return length > 4 && strcmp(name + length - 4, ".tmp") == 0;
 }
 
+int segment_open(const struct io *io, int dir, uint64_t base, int flags)
+{
+    char name[SEGMENT_NAME];
+    segment_name(base, name);
+    return io->open(io->world, dir, name, flags);
+}
+
+int segment_remove(const struct io *io, int dir, uint64_t base)
+{
+    char name[SEGMENT_NAME];
+    segment_name(base, name);
+    return io->unlink(io->world, dir, name);
+}
+
 /* ---- the header block ---- */
 
 static void encode_header(unsigned char block[SEGMENT_HEADER], const struct segment_header *h)

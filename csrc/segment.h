@@ -53,6 +53,11 @@ enum segment_verdict { SEGMENT_VALID, SEGMENT_BROKEN, SEGMENT_UNSUPPORTED };
 void segment_name(uint64_t base, char out[SEGMENT_NAME]);
 bool segment_parse_name(const char *name, uint64_t *base);
 bool segment_is_temporary(const char *name);
+/* The descriptor of the segment that begins at `base`, opened with IO_READ or IO_WRITE. -ENOENT:
+ * there is none. -errno. */
+int segment_open(const struct io *io, int dir, uint64_t base, int flags);
+/* Remove its name. -errno. */
+int segment_remove(const struct io *io, int dir, uint64_t base);
 
 /* Create the file with its header, ready for frames. With `durable`, header and name are synced;
  * otherwise the next sync owes both. QUPLOG_OK, QUPLOG_FULL or -errno; a failure leaves nothing

@@ -41,9 +41,7 @@ int sync_open(struct sync *sync, int dir, bool *poisoned)
 
 void sync_close(struct sync *sync)
 {
-    if (sync->marker >= 0)
-        sync->io->close(sync->io->world, sync->marker);
-    sync->marker = -1;
+    io_close(sync->io, &sync->marker);
 }
 
 static int write_marker(struct sync *sync, const char content[sizeof POISONED])
@@ -70,7 +68,7 @@ void sync_poison(struct sync *sync)
 /* A round of syncing makes durable what stands before its target. Who waits sleeps with the bit of
  * the round that will serve him: this one, or the next. So the end of a round wakes those who are
  * served and one who leads the next, and not everybody else, to sleep again. */
-enum { ROUND_MASK = 7 }; /* rounds mod 8, in the low bits of the target, which a frame's end has 0 */
+enum { ROUND_MASK = 7 }; /* rounds mod 8, in the bits of the target that are 0 in a frame's end */
 
 static uint32_t bit_of(uint64_t round)
 {

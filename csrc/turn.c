@@ -26,7 +26,7 @@ static int try_byte(struct core *q)
 static int sleep_for_byte(struct core *q, int64_t until_us)
 {
     struct control_word *word = &q->control.page->append;
-    atomic_fetch_add(&word->sleepers, 1);
+    uint32_t tag = control_count_in(&word->sleepers);
     uint32_t seen = control_read(word);
     int status = try_byte(q);
     if (status == -EAGAIN) {
@@ -35,7 +35,7 @@ static int sleep_for_byte(struct core *q, int64_t until_us)
         if (woken == -EINTR)
             status = -EINTR;
     }
-    atomic_fetch_sub(&word->sleepers, 1);
+    control_count_out(&word->sleepers, tag);
     return status;
 }
 
@@ -176,7 +176,7 @@ void turn_give(struct core *q)
     struct control_word *word = &q->control.page->append;
     FAILPOINT("given");
     (void)lock_release(&q->lock, LOCK_APPEND);
-    if (atomic_load(&word->sleepers))
+    if (control_counted(&word->sleepers))
         control_bump(q->io, word, 1, IO_ALL_BITS);
     gate_give(&q->append, q->io);
     if (control_poisoned(&q->control))
@@ -186,13 +186,23 @@ void turn_give(struct core *q)
 void turn_drop(struct core *q)
 {
     const struct io *io = q->io;
-    if (!control_poisoned(&q->control) || core_is_copy(q) || !gate_try(&q->append))
-        return; /* whoever is in it comes here when he leaves */
-    if (io->mutex_trylock(io->world, &q->sync.mutex)) {
+    if (core_is_copy(q) || !control_poisoned(&q->control))
+        return;
+    /* Whoever uses one of the locks has one of these, and comes here when he gives it back. */
+    bool compacting = io->mutex_trylock(io->world, &q->compacting);
+    bool keeping = compacting && io->mutex_trylock(io->world, &q->keeping);
+    bool appending = keeping && gate_try(&q->append);
+    bool syncing = appending && io->mutex_trylock(io->world, &q->sync.mutex);
+    if (syncing) {
         lock_file_close(&q->slot.lock);
         lock_file_close(&q->probe);
         lock_file_close(&q->lock);
         io->mutex_unlock(io->world, &q->sync.mutex);
     }
-    gate_give(&q->append, io);
+    if (appending)
+        gate_give(&q->append, io);
+    if (keeping)
+        io->mutex_unlock(io->world, &q->keeping);
+    if (compacting)
+        io->mutex_unlock(io->world, &q->compacting);
 }

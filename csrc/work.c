@@ -327,16 +327,6 @@ static int load_payload(quplog_worker *worker, uint64_t put_lsn)
     return QUPLOG_OK;
 }
 
-/* A signal does not end this wait: the outcome is written, and its caller must learn how. */
-static int sync_outcome(struct core *q, uint64_t lsn)
-{
-    int status;
-    do
-        status = commit_sync(q, lsn);
-    while (status == QUPLOG_INTERRUPTED);
-    return status;
-}
-
 /* How one turn went, and what is to be done when it is over. */
 struct round {
     int status;
@@ -372,7 +362,8 @@ static struct round take_turn(quplog_worker *worker, const struct outcome *outco
     r.status = turn_in_any_case(worker, outcome, flags, &r.put_lsn);
     r.end = commit_end_lsn(q);
     r.released = r.had && r.status == QUPLOG_EMPTY && outcome->kind == QUPLOG_RUN_RELEASE;
-    uint32_t left = atomic_load(&work->sleepers) || r.released ? roster_open_bits(worker->log) : 0;
+    uint32_t sleepers = control_counted(&work->sleepers);
+    uint32_t left = sleepers || r.released ? roster_open_bits(worker->log) : 0;
     if (r.status == QUPLOG_OK || r.had)
         r.more = left != 0;
     else if (r.status == QUPLOG_EMPTY && left && worker->passed_on != r.seen) {
@@ -401,8 +392,8 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
         bool unwritten = r.had && worker->has && r.status != QUPLOG_OK;
         if (unwritten || (r.had && r.status == QUPLOG_STALE))
             return worker->claim.finish_status = r.status;
-        if (r.had && (flags & QUPLOG_SYNC))
-            worker->claim.finish_status = sync_outcome(q, r.end);
+        if (r.had && (flags & QUPLOG_SYNC)) /* it is written: its caller must learn how it went */
+            worker->claim.finish_status = commit_sync_surely(q, r.end);
         if (r.status == QUPLOG_OK)
             return load_payload(worker, r.put_lsn);
         if (r.status != QUPLOG_EMPTY || !(flags & QUPLOG_CLAIM_NEXT))
@@ -442,6 +433,8 @@ void quplog_worker_free(quplog_worker *worker)
 void quplog_stop(quplog *log)
 {
     struct core *q = log->core;
+    if (core_is_copy(q))
+        return; /* its page is not mapped here */
     atomic_store(&log->stopping, 1);
     commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
     commit_wake_helpers(q);
@@ -450,6 +443,8 @@ void quplog_stop(quplog *log)
 void quplog_start(quplog *log)
 {
     struct core *q = log->core;
+    if (core_is_copy(q))
+        return; /* its page is not mapped here */
     atomic_store(&log->stopping, 0);
     commit_wake_workers(q, CONTROL_ALL, IO_ALL_BITS);
 }

@@ -342,7 +342,7 @@ class LogStore:
 
     def compact(self) -> None:
         """Copy what still counts out of all segments that are full, and remove them."""
-        _check(lib.quplog_compact(self._open_log()))
+        _check(_wait(lib.quplog_compact, self._open_log()))
 
     def _batch(self, puts: Iterable[Put]) -> Any:
         batch = ffi.gc(lib.quplog_batch_new(), lib.quplog_batch_free)

@@ -46,7 +46,9 @@ need() {
         case $tool in
             python) building_python >/dev/null || missing+=(python3 python3-venv python3-dev) ;;
             cc) command -v cc >/dev/null || missing+=(gcc libc6-dev) ;;
-            mkfs.ext4) PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs) ;;
+            mkfs.ext4) # not on every user's PATH
+                [ -x /sbin/mkfs.ext4 ] || [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
+                ;;
             ninja) command -v ninja >/dev/null || missing+=(ninja-build) ;;
             *) command -v "$tool" >/dev/null || missing+=("$tool") ;;
         esac

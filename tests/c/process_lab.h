@@ -51,6 +51,7 @@ struct mate {
 /* Of the director. */
 static struct mate mates[MATES];
 static size_t mate_count;
+static pid_t director;
 
 /* ---- in the mate: its world ---- */
 
@@ -58,6 +59,7 @@ enum trap {
     TRAP_NONE,
     TRAP_STOP,    /* SIGSTOP to itself, then go on */
     TRAP_KILL,
+    TRAP_HALF,    /* write half of it, then SIGKILL */
     TRAP_FAIL,    /* -EIO */
     TRAP_FULL,    /* -ENOSPC wherever a file would grow */
     TRAP_HOLD     /* block until it is killed */
@@ -79,7 +81,7 @@ static struct {
 static inline int spring(_Atomic int *trap)
 {
     int which = atomic_load(trap);
-    if (which == TRAP_NONE || which == TRAP_FULL)
+    if (which == TRAP_NONE || which == TRAP_FULL || which == TRAP_HALF)
         return 0;
     atomic_store(trap, TRAP_NONE);
     if (which == TRAP_STOP)
@@ -100,6 +102,12 @@ static inline ssize_t mate_pwritev(void *w, int fd, const struct iovec *parts, i
     int status = spring(&mine.at_write);
     if (status)
         return status;
+    if (atomic_load(&mine.at_write) == TRAP_HALF && count == 2) { /* a frame: header and body */
+        struct iovec half[2] = {parts[0], parts[1]};
+        half[1].iov_len /= 2;
+        (void)!io->pwritev(w, fd, half, 2, offset);
+        raise(SIGKILL);
+    }
     if (atomic_load(&mine.at_write) == TRAP_FULL && io->stat(w, fd, &stat) == 0) {
         uint64_t end = offset;
         for (int i = 0; i < count; i++)
@@ -145,7 +153,8 @@ static inline void serve(struct mate *self)
 {
     struct sigaction action = {.sa_handler = do_nothing};
     struct wish wish;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test itself be killed */
+    if (getppid() == director)
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test itself be killed */
     sigaction(SIGUSR1, &action, NULL);
     close(self->wishes);
     close(self->replies);
@@ -184,6 +193,7 @@ static inline void gather(void)
         signal(SIGPIPE, SIG_IGN);
     }
     prepared = true;
+    director = getpid();
     for (size_t i = 0; i < mate_count; i++)
         dismiss(&mates[i]);
     mate_count = 0;
@@ -211,7 +221,7 @@ static inline struct mate *enlist(void)
     REQUIRE(pid >= 0);
     if (pid == 0) {
         make_world();
-        for (size_t i = 0; i + 1 < mate_count; i++) { /* the others' ends: their EOF is at their death */
+        for (size_t i = 0; i + 1 < mate_count; i++) { /* so that each one's death is its EOF */
             if (mates[i].pid == 0)
                 continue; /* prepared, not forked: this one may be who forks it */
             close(mates[i].wishes);
@@ -269,21 +279,26 @@ static inline struct reply tell(struct mate *mate, struct reply (*deed)(const st
     return await(mate);
 }
 
-/* It has died, or does now, by SIGKILL. */
-static inline void await_death(struct mate *mate)
+static inline void reap(struct mate *mate)
 {
     int status = 0;
-    struct reply reply;
-    CHECK(!hear(mate, &reply));
     REQUIRE(waitpid(mate->pid, &status, 0) == mate->pid);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     mate->pid = 0;
 }
 
+/* It has died of what it was told to do, or does now, by SIGKILL. */
+static inline void await_death(struct mate *mate)
+{
+    struct reply reply;
+    CHECK(!hear(mate, &reply));
+    reap(mate);
+}
+
 static inline void strike(struct mate *mate)
 {
     REQUIRE(kill(mate->pid, SIGKILL) == 0);
-    await_death(mate);
+    reap(mate);
 }
 
 static inline void await_stop(struct mate *mate)
@@ -291,17 +306,6 @@ static inline void await_stop(struct mate *mate)
     int status = 0;
     REQUIRE(waitpid(mate->pid, &status, WUNTRACED) == mate->pid);
     REQUIRE(WIFSTOPPED(status));
-}
-
-/* It closes its pipe and ends by itself; what it found wrong is counted here. */
-static inline void send_home(struct mate *mate)
-{
-    int status = 0;
-    close(mate->wishes);
-    mate->wishes = -1;
-    REQUIRE(waitpid(mate->pid, &status, 0) == mate->pid);
-    CHECK_EQUAL(status, 0);
-    mate->pid = 0;
 }
 
 /* ---- deeds ---- */
@@ -318,6 +322,19 @@ static inline struct reply deed_open(const struct wish *wish)
         options.flush_interval_us = (int64_t)wish->size;
     struct reply reply = {0};
     reply.status = open_with(&mine.io, lab_path("log"), &options, &mine.q, &report);
+    reply.value = (uint64_t)report.ending;
+    return reply;
+}
+
+/* The same through quplog_open(), which watches forks; its flusher comes as in real life. */
+static inline struct reply deed_open_system(const struct wish *wish)
+{
+    quplog_options options = lab_options();
+    quplog_report report = {0};
+    options.lock_timeout_us = wish->us ? wish->us : LOCK_TIMEOUT_US;
+    options.flush_interval_us = 0;
+    struct reply reply = {0};
+    reply.status = quplog_open(lab_path("log"), &options, &mine.q, &report);
     reply.value = (uint64_t)report.ending;
     return reply;
 }
@@ -512,6 +529,13 @@ static inline quplog *join(void)
     return q;
 }
 
+static inline uint64_t count_state(quplog *q, int state)
+{
+    uint64_t counts[QUPLOG_STATE_COUNT];
+    CHECK_EQUAL(quplog_counts(q, NULL, 0, counts), QUPLOG_OK);
+    return counts[state];
+}
+
 static inline int64_t monotonic(void)
 {
     return io_system()->monotonic_us(NULL);
@@ -520,9 +544,9 @@ static inline int64_t monotonic(void)
 static inline void await_sleeping(struct control_word *word, uint32_t sleepers)
 {
     int64_t end = monotonic() + 60 * INT64_C(1000000);
-    while (atomic_load(&word->sleepers) < sleepers && monotonic() < end)
+    while (control_counted(&word->sleepers) < sleepers && monotonic() < end)
         sched_yield();
-    REQUIRE(atomic_load(&word->sleepers) >= sleepers);
+    REQUIRE(control_counted(&word->sleepers) >= sleepers);
 }
 
 /* Every frame of the log is whole, to its end. */

@@ -1,4 +1,4 @@
-/* The byte locks and the gate: they exclude, they end with their holder, and waiting ends in time. */
+/* Byte locks and the gate: they exclude, they end with their holder, and waiting ends in time. */
 #include "lock.h"
 
 #include <pthread.h>

@@ -502,7 +502,7 @@ TEST(who_waits_for_a_failed_log_recovers_it_when_it_is_free)
     faulty_free(three);
 }
 
-/* Two make the log at once: the page that the one fills must not be the page that the other uses. */
+/* Two make the log at once: the page that the one fills must not be one that the other uses. */
 struct rival {
     struct faulty *f;
     quplog *q;

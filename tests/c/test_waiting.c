@@ -251,6 +251,114 @@ TEST(what_is_accepted_beside_a_close_is_durable)
     close_log(q);
 }
 
+/* The operating system, in which a close comes when the flusher has just seen that none had. */
+static struct {
+    struct io io;
+    pthread_t closer;
+    quplog *log; /* NULL: nothing is up */
+    _Atomic bool armed, inside;
+} late;
+
+static int64_t look_at_the_clock(void *w)
+{
+    if (!pthread_equal(pthread_self(), late.closer) && atomic_exchange(&late.armed, false)) {
+        struct core *q = late.log->core;
+        uint32_t seen = control_read(&q->control.page->flush);
+        atomic_store(&late.inside, true);
+        while (!atomic_load(&q->control.closed) || control_read(&q->control.page->flush) == seen)
+            sched_yield();
+    }
+    return io_system()->monotonic_us(w);
+}
+
+TEST(a_close_is_never_slept_through_by_the_flusher)
+{
+    quplog_options options = default_options();
+    options.flush_interval_us = 20 * SECOND_US; /* so long the close would take */
+    late.io = *io_system();
+    late.io.monotonic_us = look_at_the_clock;
+    late.closer = pthread_self();
+    quplog *q = late.log = open_over(&late.io, &options);
+    struct control_word *word = &q->core->control.page->flush;
+    put(q);
+    await_sleepers(q, word, 1);
+    atomic_store(&late.armed, true);
+    while (!atomic_load(&late.inside)) {
+        control_bump(&late.io, word, CONTROL_ALL, IO_ALL_BITS);
+        sched_yield();
+    }
+    int64_t begin = after(q, 0);
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    CHECK(after(q, 0) - begin < 10 * SECOND_US);
+    quplog_free(q);
+}
+
+/* The operating system, in which a write takes until the closer waits once more after a signal. */
+static struct {
+    struct io io;
+    pthread_t closer;
+    quplog *log; /* NULL: nothing is up */
+    _Atomic bool writing, closed;
+    _Atomic int waits;
+} interrupted;
+
+static ssize_t write_for_long(void *w, int fd, const struct iovec *parts, int count,
+                              uint64_t offset)
+{
+    if (interrupted.log && !pthread_equal(pthread_self(), interrupted.closer)) {
+        atomic_store(&interrupted.writing, true);
+        while (atomic_load(&interrupted.waits) < 2 && !atomic_load(&interrupted.closed))
+            sched_yield();
+    }
+    return io_system()->pwritev(w, fd, parts, count, offset);
+}
+
+static int wait_with_a_signal(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
+                              int flags, uint32_t bits)
+{
+    quplog *q = interrupted.log;
+    bool closing = q && word == (uint32_t *)&q->core->append.state &&
+                   pthread_equal(pthread_self(), interrupted.closer);
+    if (closing && atomic_fetch_add(&interrupted.waits, 1) == 0)
+        return -EINTR;
+    return io_system()->futex_wait(w, word, expected, deadline_us, flags, bits);
+}
+
+static void *put_slowly(void *context)
+{
+    uint64_t id;
+    int *status = context;
+    *status = quplog_put(interrupted.log, &SPEC, "slow", 4, 0, false, &id);
+    return NULL;
+}
+
+TEST(a_signal_during_the_close_does_not_cut_off_who_is_writing)
+{
+    quplog_options options = default_options();
+    options.flush_interval_us = 3600 * SECOND_US;
+    interrupted.io = *io_system();
+    interrupted.io.pwritev = write_for_long;
+    interrupted.io.futex_wait = wait_with_a_signal;
+    interrupted.closer = pthread_self();
+    quplog *q = open_over(&interrupted.io, &options);
+    interrupted.log = q;
+    pthread_t writer;
+    int put_status = -1;
+    REQUIRE(pthread_create(&writer, NULL, put_slowly, &put_status) == 0);
+    while (!atomic_load(&interrupted.writing))
+        sched_yield();
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    atomic_store(&interrupted.closed, true);
+    pthread_join(writer, NULL);
+    CHECK_EQUAL(atomic_load(&interrupted.waits), 2);
+    CHECK_EQUAL(put_status, QUPLOG_OK);
+    interrupted.log = NULL;
+    quplog_free(q);
+    q = open_log();
+    CHECK_EQUAL(count(q, QUPLOG_READY), 1);
+    close_log(q);
+}
+
 /* ---- sharing ---- */
 
 TEST(two_opens_of_a_directory_share_one_log)
@@ -479,7 +587,7 @@ TEST(the_helper_forgets_what_was_kept_long_enough)
 /* The operating system, in which the naps of a helper are counted. */
 static struct {
     struct io io;
-    quplog *log;
+    quplog *_Atomic log;
     _Atomic int rounds; /* it had more to do, and went on */
     _Atomic int naps;   /* it had more to do, and slept */
 } forgetful;
@@ -487,7 +595,7 @@ static struct {
 static int nap(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags,
                uint32_t bits)
 {
-    quplog *q = forgetful.log;
+    quplog *q = atomic_load(&forgetful.log);
     if (q && word == (uint32_t *)&q->core->control.page->attention.value &&
         count(q, QUPLOG_SUCCEEDED) > 0)
         atomic_fetch_add(deadline_us >= 0 && deadline_us <= quplog_now(q) ? &forgetful.rounds
@@ -514,12 +622,12 @@ TEST(a_long_list_is_forgotten_without_a_pause)
     CHECK_EQUAL(quplog_commit(q, batch, false, &first, &lsn), QUPLOG_OK);
     while (claim(worker))
         CHECK_EQUAL(end_run(worker, QUPLOG_RUN_SUCCEEDED, 0, ""), QUPLOG_OK);
-    forgetful.log = q;
+    atomic_store(&forgetful.log, q);
     start_waiter(&helper, keep);
     await_forgotten(q, QUPLOG_SUCCEEDED);
     quplog_stop(q);
     CHECK_EQUAL(end_waiter(&helper), QUPLOG_STOPPED);
-    forgetful.log = NULL;
+    atomic_store(&forgetful.log, NULL);
     CHECK(atomic_load(&forgetful.rounds) > 0);
     CHECK_EQUAL(atomic_load(&forgetful.naps), 0);
     quplog_worker_free(worker);
@@ -603,6 +711,8 @@ int main(int argc, char **argv)
         LISTED(close_ends_every_wait),
         LISTED(after_the_close_every_call_says_so),
         LISTED(what_is_accepted_beside_a_close_is_durable),
+        LISTED(a_close_is_never_slept_through_by_the_flusher),
+        LISTED(a_signal_during_the_close_does_not_cut_off_who_is_writing),
         LISTED(two_opens_of_a_directory_share_one_log),
         LISTED(each_opening_of_a_shared_log_serves_and_stops_by_itself),
         LISTED(closing_one_opening_ends_its_own_waits_only),

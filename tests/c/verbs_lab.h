@@ -153,9 +153,9 @@ static inline int64_t guard(quplog *q)
 static inline void await_sleepers(quplog *q, struct control_word *word, uint32_t sleepers)
 {
     int64_t end = guard(q);
-    while (atomic_load(&word->sleepers) < sleepers && after(q, 0) < end)
+    while (control_counted(&word->sleepers) < sleepers && after(q, 0) < end)
         sched_yield();
-    CHECK(atomic_load(&word->sleepers) >= sleepers);
+    CHECK(control_counted(&word->sleepers) >= sleepers);
 }
 
 /* A call that waits, in a thread of its own. */

@@ -30,6 +30,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=500, help="how often (500)")
     parser.add_argument("--jobs", type=int, default=100_000, help="how many jobs (100000)")
     parser.add_argument("--seed", type=int, default=1, help="whom to kill, and when (1)")
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="forget finished jobs at once, and compact the log all the time",
+    )
     return parser.parse_args()
 
 
@@ -43,7 +48,8 @@ def show(storm: Storm) -> None:
 
 def main() -> int:
     arguments = parse()
-    plan = Plan(jobs=arguments.jobs, kills=arguments.kills, seed=arguments.seed)
+    shape = {"segments": 100, "keep": 0, "late": 1000} if arguments.compact else {}
+    plan = Plan(jobs=arguments.jobs, kills=arguments.kills, seed=arguments.seed, **shape)
     place = Path(tempfile.mkdtemp(prefix="quplog-storm-"))
     try:
         result = Storm(place, plan, tell=show).run()

@@ -4,9 +4,13 @@
 
     start              start the workers             stop, close, leave (without either)
     put TASK TEXT      enqueue; the id               put_unsynced TASK TEXT
+    put_later TASK TEXT     the same, due in 0.1 s
     counts             how many jobs have succeeded  drain
-    flood              enqueue jobs as fast as it can until FILES/enough is there; how many
-    fork               a copy of this program; its pid. It waits until FILES/enough is there
+    flood, flood_synced     enqueue jobs as fast as it can until FILES/enough is there; how many
+    also LOG           open another log, and start workers there
+    put_also TASK TEXT                           enqueue there
+    fork               a copy of this program that does nothing; its pid
+    fork_to_work       one that starts workers of its own
 
 Its jobs say in FILES/runs that they run, and in FILES/starts since when. The task `hold` goes on
 until FILES/go-TEXT is there. What was acknowledged is in FILES/PID.acks. A KeyboardInterrupt is
@@ -61,10 +65,10 @@ class App:
         self._jq.close()
         return "closed"
 
-    def put(self, task: str, text: str, *, sync: bool = True) -> str:
+    def put(self, task: str, text: str, *, sync: bool = True, delay: float = 0) -> str:
         kind = self._hold if task == "hold" else self._work
         try:
-            job = kind.using(sync=sync).enqueue(text)
+            job = kind.using(sync=sync, delay=delay).enqueue(text)
         except LogLocked as error:
             return f"LogLocked {error.outcome_known}"
         self._acks.add(f"{job.id} {text}")
@@ -73,27 +77,46 @@ class App:
     def put_unsynced(self, task: str, text: str) -> str:
         return self.put(task, text, sync=False)
 
+    def put_later(self, task: str, text: str) -> str:
+        return self.put(task, text, delay=0.1)
+
     def counts(self) -> str:
         return str(self._jq.counts()[JobState.SUCCEEDED])
+
+    def also(self, log: str) -> str:
+        self._other = App(log, self._files, {})
+        return self._other.start()
+
+    def put_also(self, task: str, text: str) -> str:
+        return self._other.put(task, text)
 
     def drain(self) -> str:
         self._jq.drain()
         return "drained"
 
-    def flood(self) -> str:
+    def flood(self, *, sync: bool = False) -> str:
         self._say("flooding")
-        work, tell, pid, steps = self._work.using(sync=False), self._acks.add, os.getpid(), 0
+        work, tell, pid, steps = self._work.using(sync=sync), self._acks.add, os.getpid(), 0
         while not (steps % 100 == 0 and (self._files / "enough").exists()):
             steps += 1
             text = f"flood-{pid}-{steps}"
             tell(f"{work.enqueue(text).id} {text}")
         return str(steps)
 
+    def flood_synced(self) -> str:
+        return self.flood(sync=True)
+
     def fork(self) -> str:
         child = os.fork()
         if child == 0:
-            wait_for(self._files / "enough")
-            os._exit(0)
+            wait_for(self._files / "never")
+        return str(child)
+
+    def fork_to_work(self) -> str:
+        child = os.fork()
+        if child == 0:
+            self._jq.start()
+            wait_for(self._files / "never")
         return str(child)
 
     def _say(self, answer: str) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from quplog import JobState
 from quplog.log_store import LogReader, LogRecord
 
+FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 RELEASE_REASONS = {1: "stop", 2: "crash", 3: "cancel"}
 BATCH = re.compile(r"(?P<batch>[a-z][\w.-]*)#(?P<number>\d+)/(?P<size>\d+)$")
 """How a payload ends whose job was enqueued with others, in one step: which one of how many."""
@@ -77,6 +78,7 @@ class History:
     """By slot: the generation and the name of whoever has it."""
     last_id: int = 0
     opens: int = 0
+    copies: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     breaches: list[str] = field(default_factory=list)
     """Records that may not stand where they stand."""
@@ -168,6 +170,22 @@ def _cancel(history: History, record: LogRecord) -> None:
         job.state = JobState.CANCELLED
 
 
+def _copy(history: History, record: LogRecord) -> None:
+    """Compaction says again what is: nothing else than what was."""
+    job = history.job(record)
+    if job is None:
+        return
+    history.copies += 1
+    told = record.state if record.state in FINAL else None
+    if job.state is not told:
+        history.breach(record, f"it had {job.state}, and is copied as {record.state}")
+    token = job.live.token if job.live is not None else 0
+    if (record.token if record.state is JobState.RUNNING else 0) != token:
+        history.breach(record, f"the claim of {token} stands, but {record.token} is copied")
+    if record.data != job.payload and not (told and not record.data):
+        history.breach(record, f"{job.payload!r} is copied as {record.data!r}")
+
+
 def _worker(history: History, record: LogRecord) -> None:
     who = f"{record.name}:{record.number}"
     generation, before = history.workers.get(record.slot, (0, "nobody"))
@@ -198,6 +216,7 @@ _TAKE: Mapping[str, Callable[[History, LogRecord], None]] = {
     "retry": _retry,
     "release": _release,
     "cancel": _cancel,
+    "copy": _copy,
     "worker": _worker,
     "open": _open,
 }
@@ -211,14 +230,32 @@ def replay(records: Iterable[LogRecord]) -> History:
     return history
 
 
+class Follower:
+    """Reads a log while it is written, so that it knows also what will be trimmed."""
+
+    def __init__(self, path: Path) -> None:
+        self.history = History()
+        self._path = path
+        self._frame = self._last = 0
+
+    def look(self, *, live: bool = False) -> None:
+        """Read what has come since the last look. `live`: a frame may just be being written."""
+        with LogReader(self._path, self._frame) as reader:
+            for record in reader:
+                if record.lsn > self._last:
+                    self.history.add(record)
+                    self._frame, self._last = record.frame_lsn, record.lsn
+            report = reader.report()
+        if report.message or (report.damage_lsn and not live):
+            damage = f"the log is damaged at {report.damage_lsn}: {report.message}"
+            self.history.breaches.append(damage)
+
+
 def read_history(path: Path) -> History:
-    """The history of the log in this directory; it has to be whole."""
-    with LogReader(path) as reader:
-        history = replay(reader)
-        report = reader.report()
-    if report.damage_lsn or report.message:
-        history.breaches.append(f"the log is damaged at {report.damage_lsn}: {report.message}")
-    return history
+    """The history of the log in this directory, of which nothing may have been trimmed."""
+    follower = Follower(path)
+    follower.look()
+    return follower.history
 
 
 # ---- the promises -------------------------------------------------------------------------------

@@ -34,6 +34,19 @@ class Lines:
         os.write(self._file, "".join(f"{line}\n" for line in lines).encode())
 
 
+def open_below(path: Path) -> list[str]:
+    """What this process has open there."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  # a name may be gone by now
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+        except OSError:
+            continue
+        if target.startswith(f"{path}/"):
+            found.append(target)
+    return found
+
+
 def make_tasks(jq: JobQueue, runs: Lines) -> list[Task]:
     """Three kinds of jobs, which all write down that they ran, and where."""
 

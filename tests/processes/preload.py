@@ -3,9 +3,9 @@
     preload.py LOG FILES METHOD CHILDREN
 
 METHOD is "os.fork", or "fork" or "spawn" of multiprocessing. While the parent forks, its workers
-run jobs and its threads enqueue without a pause: batches, so that one of them often is appending, and
-synced jobs, so that one of them nearly always is inside of a sync. Each child enqueues and looks at
-once. It says "done", or what went wrong.
+run jobs and its threads enqueue without a pause: batches, so that one of them often is appending,
+and synced jobs, so that one of them nearly always is inside of a sync. Each child enqueues and
+looks at once. It says "done", or what went wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from member import Lines, make_tasks
+from member import Lines, make_tasks, open_below
 
 from quplog import JobQueue, JobState
 
@@ -31,23 +31,10 @@ enough = threading.Event()
 wrong: list[str] = []
 
 
-def open_below(path: Path) -> list[str]:
-    """What this process has open there."""
-    found = []
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  # a name may be gone by now
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
-        except OSError:
-            continue
-        if target.startswith(f"{path}/"):
-            found.append(target)
-    return found
-
-
 def in_child(number: int) -> None:
     """Use what was loaded before the fork, at once."""
     acks = Lines(files / f"child-{number}.acks")
-    inherited = open_below(log)
+    inherited = [path for path in open_below(log) if path.endswith("/lock")]
     assert not inherited, f"it has {inherited} of its parent"
     for step in range(CHILD_JOBS):
         job = work.using(sync=step % 2 == 0).enqueue(f"child-{number}-{step}")

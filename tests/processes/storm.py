@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import history
+from member import Lines, make_tasks
 
 from quplog import JobQueue, JobState
 
@@ -30,6 +31,9 @@ LULL = 2.0
 """Seconds after which a kill waits no longer for its round to come so far."""
 
 POLL = 0.002
+LATE = 12.0
+BYTES = 400
+"""What a job takes in the log, roughly."""
 ALL_WELL = {JobState.SUCCEEDED}
 NOT_YET_UP = 0.15
 """So often it is a program that is killed before it has said that it is at work."""
@@ -43,8 +47,12 @@ class Plan:
     kills: int
     seed: int
     roles: Sequence[str] = (*["produce"] * 4, *["work"] * 4)
-    segments: int = 6
-    """So many segments, roughly, in the end."""
+    segments: int = 3
+    """So many segments, roughly; from 4 on they are compacted."""
+    keep: float | None = None
+    """Seconds for which finished jobs are kept; None: as by default."""
+    late: int = 0
+    """So many jobs more are enqueued first and become due after LATE seconds."""
 
 
 class Member:
@@ -139,6 +147,7 @@ class Storm:
         self._tell = tell
         self._chance = random.Random(plan.seed)  # noqa: S311  # nobody attacks this test
         self._lines = LineCount()
+        self._follower = history.Follower(self.log)
         self._members: list[Member] = []
         self._given: Counter[str] = Counter()
         self._began = time.monotonic()
@@ -166,9 +175,11 @@ class Storm:
 
     def run(self) -> dict[str, object]:
         """All of it; what was tried, and what was violated."""
-        size = max(1 << 16, self.plan.jobs * 400 // self.plan.segments)
-        with JobQueue(self.log, segment_size=size, workers=0) as jq:
+        size = max(1 << 16, self.plan.jobs * BYTES // self.plan.segments)
+        keep = self.plan.keep
+        with JobQueue(self.log, segment_size=size, keep_succeeded=keep, workers=0) as jq:
             jq.counts()  # it is open from now on, so that nobody ever has to recover it
+            self._enqueue_late(jq)
             try:
                 self._members = [self._start(index, 0) for index in range(len(self.plan.roles))]
                 for round_ in range(1, self.plan.kills + 1):
@@ -179,6 +190,13 @@ class Storm:
                 for member in self._members:
                     member.kill()
         return self._judge()
+
+    def _enqueue_late(self, jq: JobQueue) -> None:
+        lines = Lines(self._files / "late.acks")
+        work, *_ = make_tasks(jq, lines)
+        for number in range(self.plan.late):
+            text = f"late-{number}"
+            lines.add(f"{work.using(delay=LATE).enqueue(text).id} {text}")
 
     def _start(self, index: int, round_: int) -> Member:
         role = self.plan.roles[index]
@@ -199,6 +217,7 @@ class Storm:
         goal = self.acked + self.ran + self._chance.randrange(2 * share * len(self._producers()))
         lull = time.monotonic() + LULL
         while self.acked + self.ran < goal and time.monotonic() < lull and self._outstanding():
+            self._follower.look(live=True)
             time.sleep(self._chance.uniform(0, POLL))
         victim = self._members[index]
         self.killed.add(victim.kill())
@@ -216,10 +235,11 @@ class Storm:
         """Enqueue what is left, let everything run, and let the programs end."""
         self._wait(lambda: self._outstanding() <= 0)
         left = max(0, self.plan.jobs - self.acked)
-        for member in self._producers():
-            self._give(member, left // len(self._producers()))
+        number = len(self._producers())
+        for index, member in enumerate(self._producers()):
+            self._give(member, (left + index) // number)  # which is `left` in all
         self._wait(lambda: self._outstanding() <= 0)
-        self._wait(lambda: {state for state, n in jq.counts().items() if n} == ALL_WELL)
+        self._wait(lambda: {state for state, n in jq.counts().items() if n} <= ALL_WELL)
         for member in self._members:
             if (code := member.stop()) != 0:
                 self.problems.append(f"{member.name} ended with {code}")
@@ -229,6 +249,7 @@ class Storm:
         """Wait for it, as long as there is any progress."""
         before, since = (-1, -1), time.monotonic()
         while not ready():
+            self._follower.look(live=True)
             now = self.acked, self.ran
             if now != before:
                 before, since = now, time.monotonic()
@@ -237,7 +258,8 @@ class Storm:
             time.sleep(POLL)
 
     def _judge(self) -> dict[str, object]:
-        found = history.read_history(self.log)
+        self._follower.look()
+        found = self._follower.history
         acks = history.read_acks(self._files.glob("*.acks"))
         runs = history.read_runs(self._files / "runs")
         breaches = history.breaches(found, acks=acks, runs=runs, killed=self.killed)
@@ -250,7 +272,8 @@ class Storm:
             "acknowledged": len(acks),
             "runs": len(runs),
             "claims ended by": dict(found.ends),
-            "segments": len(list(self.log.glob("*.log"))),
+            "copied by compaction": found.copies,
+            "trimmed up to": min(int(path.stem, 16) for path in self.log.glob("*.log")),
             "seconds": round(time.monotonic() - self._began, 1),
             "violations": [*self.problems, *breaches],
         }

@@ -45,6 +45,9 @@ class Log:
     def release(self, job: int, token: int, reason: int = CRASH) -> None:
         self._add("release", id=job, token=token, reason=reason)
 
+    def copy(self, job: int, text: str, state: JobState, token: int = 0) -> None:
+        self._add("copy", id=job, data=b"\x92\x80" + text.encode(), state=state, token=token)
+
     def open(self) -> None:
         self._add("open")
 
@@ -86,6 +89,45 @@ def test_a_job_may_have_been_killed_before_it_wrote_anything() -> None:
 def test_a_host_may_be_killed_as_a_whole() -> None:
     log, acks, runs, _ = good()
     assert judge(log, acks, runs, {"host"}) == []
+
+
+def test_compaction_may_say_again_what_is() -> None:
+    log, acks, runs, killed = good()
+    log.copy(1, "a.1", JobState.SUCCEEDED)
+    log._add("copy", id=2, state=JobState.SUCCEEDED)  # it needs no payload any more
+    log.put(9, "z")
+    log.copy(9, "z", JobState.READY)
+    token = log.claim(9, slot=1)
+    log.copy(9, "z", JobState.RUNNING, token)
+    log.finish(9, token)
+    assert judge(log, acks, [*runs, Run(BOB, 9, "z")], killed) == []
+
+
+def copy_revives(log: Log) -> None:
+    log.copy(1, "a.1", JobState.READY)
+
+
+def copy_forgets_the_claim(log: Log) -> None:
+    unsaid_end(log)
+    log.copy(9, "z", JobState.READY)
+
+
+def copy_names_another_claim(log: Log) -> None:
+    unsaid_end(log)
+    log.copy(9, "z", JobState.RUNNING, 17)
+
+
+def copy_finishes(log: Log) -> None:
+    log.put(9, "z")
+    log.copy(9, "z", JobState.SUCCEEDED)
+
+
+def copy_changes_the_payload(log: Log) -> None:
+    log.copy(1, "z", JobState.SUCCEEDED)
+
+
+def copy_of_nothing(log: Log) -> None:
+    log.copy(99, "z", JobState.READY)
 
 
 def unsaid_end(log: Log) -> None:
@@ -227,6 +269,12 @@ def two_frames(log: Log) -> None:
         (failed, "job 9 has not succeeded: failed"),
         (unknown, "the log knows no such job"),
         (enqueued_twice, "stands 2 times in the log"),
+        (copy_revives, "it had succeeded, and is copied as ready"),
+        (copy_forgets_the_claim, "stands, but 0 is copied"),
+        (copy_names_another_claim, "stands, but 17 is copied"),
+        (copy_finishes, "it had None, and is copied as succeeded"),
+        (copy_changes_the_payload, "is copied as b'\\x92\\x80z'"),
+        (copy_of_nothing, "the log knows no such job"),
         (half_a_batch, "of 'c.1' there are [1] of 2, in 1 frames"),
         (two_frames, "of 'c.1' there are [1, 2] of 2, in 2 frames"),
     ],

@@ -1,4 +1,4 @@
-"""A process that was stopped (SIGSTOP, a paused container) in the middle of a write.
+"""A process that was stopped (SIGSTOP, a paused container) in the middle of a write or a sync.
 
 It holds the right to append, and nobody may take that from it. Others get `LogLocked` after
 `lock_timeout`, and know that nothing was written; when it goes on, so does everything.
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from apps import App, Place, wait_until
+from test_dead_workers import SOON
 
 from quplog import JobQueue, LogLocked
 from quplog.log_store import LogReader
@@ -160,4 +161,75 @@ def test_its_death_frees_the_others_and_its_last_write_is_whole_or_gone(
     worker = place.app(workers=4)
     worker.ask("start")
     worker.ask("drain")
+    place.judge()
+
+
+def stop_while_it_leads_a_sync(leader: App, unsynced: App, synced: App) -> None:
+    """Stop it at random moments, until one is found in which others write but can't make durable.
+
+    `synced` is waiting then.
+    """
+    chance = random.Random(1)  # noqa: S311  # nobody attacks this test
+    for number in range(TRIES):
+        time.sleep(chance.uniform(0, 0.01))
+        leader.halt()
+        free = unsynced.ask(f"put_unsynced work free-{number}").isdecimal()
+        synced.tell(f"put work patient-{number}")
+        try:
+            synced.answer(patience=SHORT)
+        except TimeoutError:
+            if free:
+                return
+            leader.signal(signal.SIGCONT)
+            synced.answer()
+        leader.signal(signal.SIGCONT)
+    raise AssertionError(f"{TRIES} times the leader was in no sync")
+
+
+def test_who_stands_still_in_a_sync_keeps_nobody_from_writing(place: Place) -> None:
+    leader, unsynced, synced, third = [place.app(workers=0, lock_timeout=SHORT) for _ in range(4)]
+    for app in unsynced, synced, third:
+        app.ask("counts")
+    assert leader.ask("flood_synced") == "flooding"
+    stop_while_it_leads_a_sync(leader, unsynced, synced)
+    for number in range(100):
+        assert unsynced.ask(f"put_unsynced work more-{number}").isdecimal()
+    third.tell("put work impatient")
+    wait_until(lambda: third.waits_on_a_word, "it waits for the sync")
+    third.signal(signal.SIGINT)
+    assert third.answer() == "interrupted"
+    leader.signal(signal.SIGCONT)
+    assert synced.answer().isdecimal()
+    place.enough()
+    assert int(leader.answer()) > 0
+    worker = place.app(workers=4)
+    worker.ask("start")
+    worker.ask("drain")
+    place.judge()
+
+
+def test_who_dies_in_a_sync_is_followed_by_another_leader(place: Place) -> None:
+    leader, unsynced, synced = [place.app(workers=0) for _ in range(3)]
+    for app in unsynced, synced:
+        app.ask("counts")
+    assert leader.ask("flood_synced") == "flooding"
+    stop_while_it_leads_a_sync(leader, unsynced, synced)
+    leader.kill()
+    assert synced.answer().isdecimal()
+
+
+def test_idle_workers_that_stand_still_keep_no_job_from_others(place: Place) -> None:
+    stopped, other, producer = place.app(workers=10), place.app(), place.app(workers=0)
+    for app in stopped, other:
+        app.ask("start")
+        app.ask("drain")
+    stopped.halt()
+    for text in "abc":
+        began = time.monotonic()
+        producer.ask(f"put hold {text}")
+        assert place.wait_for_run(text) is other
+        assert place.began(text, 1) - began < SOON
+        place.go(text)
+    other.ask("drain")
+    stopped.signal(signal.SIGCONT)
     place.judge()

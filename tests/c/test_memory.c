@@ -1,0 +1,188 @@
+/* No memory: every allocation of the core fails once, and no call crashes, lies or loses a job.
+ *
+ * The linker sends the core's malloc, calloc and realloc here (--wrap, see CMakeLists.txt), so that
+ * the n-th of them can fail, for every n, over a whole life of a log: opening, putting, running,
+ * looking, compacting, closing, and opening again.
+ */
+#include <pthread.h>
+
+#include "log_lab.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+/* Only the thread of the test fails: others are not told apart from run to run. */
+static _Thread_local uint64_t calls, fail_at;
+
+static bool fails(void)
+{
+    return fail_at && ++calls == fail_at;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return fails() ? NULL : __real_realloc(memory, size);
+}
+
+/* ---- a life ---- */
+
+enum { JOBS = 12, BIG = 9000 };
+
+struct life {
+    quplog *q;
+    unsigned put;      /* so many were acknowledged */
+    unsigned finished; /* so many outcomes were */
+    bool wrong;        /* a status that no lack of memory explains */
+};
+
+static bool went_well(struct life *life, int status)
+{
+    if (status != QUPLOG_OK && status != QUPLOG_EMPTY && status != QUPLOG_NO_MEMORY) {
+        printf("    status %d at allocation %ju\n", status, (uintmax_t)fail_at);
+        life->wrong = true;
+    }
+    return status == QUPLOG_OK;
+}
+
+static void put_some(struct life *life)
+{
+    static char payload[BIG];
+    for (unsigned i = 0; i < JOBS; i++) {
+        uint64_t id = 0;
+        lab_payload(payload, sizeof payload, life->put);
+        int status = quplog_put(life->q, &LAB_SPEC, payload, sizeof payload, 0, false, &id);
+        life->put += went_well(life, status);
+    }
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first = 0, lsn = 0;
+    if (!batch)
+        return;
+    lab_payload(payload, 40, life->put);
+    int status = quplog_batch_put(batch, &LAB_SPEC, payload, 40, 0);
+    if (status == QUPLOG_OK)
+        status = quplog_batch_schedule(batch, "s", 1, "rule", 4, INT64_MAX / 2, 0, false, 0);
+    if (status == QUPLOG_OK)
+        status = quplog_commit(life->q, batch, QUPLOG_SYNC, &first, &lsn);
+    life->put += went_well(life, status);
+    quplog_batch_free(batch);
+}
+
+static void run_some(struct life *life)
+{
+    quplog_worker *worker = NULL;
+    uint32_t number;
+    if (!went_well(life, quplog_register(life->q, "work", 4, &number)) ||
+        !went_well(life, quplog_worker_new(life->q, &worker)))
+        return;
+    int outcome = QUPLOG_NO_OUTCOME;
+    for (int i = 0; i < JOBS / 2; i++) {
+        int status = quplog_work(worker, outcome, 0, "result", outcome ? 6 : 0, QUPLOG_CLAIM_NEXT);
+        life->finished += outcome && quplog_worker_claim(worker)->finish_status == QUPLOG_OK;
+        if (!went_well(life, status) && outcome)
+            continue; /* the outcome is still to be written, or there is nothing more */
+        outcome = status == QUPLOG_OK ? QUPLOG_RUN_SUCCEEDED : QUPLOG_NO_OUTCOME;
+    }
+    quplog_worker_free(worker);
+}
+
+static void look(struct life *life)
+{
+    quplog_job *job;
+    quplog_schedule *schedules;
+    quplog_job_info info[4];
+    size_t count;
+    uint64_t lsn;
+    if (went_well(life, quplog_load(life->q, 1, &job)))
+        quplog_job_free(job);
+    if (went_well(life, quplog_schedules(life->q, false, &schedules, &count)))
+        quplog_schedules_free(schedules);
+    went_well(life, quplog_find(life->q, 0, NULL, 0, NULL, 0, 0, 0, 0, false, info, 4, &count));
+    went_well(life, quplog_pause(life->q, "other", 5, true, &lsn));
+    went_well(life, quplog_compact(life->q));
+}
+
+/* Returns whether an allocation failed. */
+static bool live_once(const char *path, uint64_t n)
+{
+    struct life life = {0};
+    quplog_report report;
+    calls = 0;
+    fail_at = n;
+    int status = lab_try(NULL, path, &life.q, &report);
+    if (went_well(&life, status)) {
+        put_some(&life);
+        run_some(&life);
+        look(&life);
+        lab_leave(life.q);
+    }
+    bool failed = calls >= fail_at;
+    fail_at = 0;
+    CHECK(!life.wrong);
+    quplog *q = lab_open(NULL, path); /* with memory all is there */
+    uint64_t counts[QUPLOG_STATE_COUNT];
+    REQUIRE(quplog_counts(q, NULL, 0, counts) == QUPLOG_OK);
+    CHECK_EQUAL(counts[QUPLOG_READY] + counts[QUPLOG_SUCCEEDED], life.put);
+    CHECK(counts[QUPLOG_SUCCEEDED] >= life.finished);
+    CHECK_EQUAL(counts[QUPLOG_RUNNING], 0);
+    lab_close(q);
+    return failed;
+}
+
+TEST(every_allocation_may_fail_and_nothing_crashes_or_is_lost)
+{
+    uint64_t n = 1;
+    for (bool failed = true; failed && test_now.failures == 0; n++) {
+        const char *path = lab_path("log");
+        lab_remove(path);
+        failed = live_once(path, n);
+    }
+    CHECK(n > 40);
+}
+
+TEST(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is)
+{
+    const char *path = lab_path("log");
+    quplog *q = lab_open(NULL, path);
+    lab_put_many(q, 0, 400, 200);
+    lab_close(q);
+    for (uint64_t n = 1;; n++) {
+        quplog_report report;
+        calls = 0;
+        fail_at = n;
+        int status = lab_try(NULL, path, &q, &report);
+        bool failed = calls >= fail_at;
+        fail_at = 0;
+        if (status == QUPLOG_OK)
+            lab_leave(q);
+        else
+            CHECK_EQUAL(status, QUPLOG_NO_MEMORY);
+        if (!failed)
+            break;
+    }
+    q = lab_open(NULL, path);
+    lab_expect(q, 400);
+    lab_close(q);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        LISTED(every_allocation_may_fail_and_nothing_crashes_or_is_lost),
+        LISTED(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is),
+    };
+    return RUN(tests, argc, argv);
+}

@@ -1,0 +1,318 @@
+/* Who is woken, who is not woken for ever, and when a helper looks by itself. */
+#include "process_lab.h"
+
+/* ---- the baton ---- */
+
+static struct reply deed_wakes(const struct wish *wish)
+{
+    (void)wish;
+    return (struct reply){.value = atomic_load(&mine.wakes)};
+}
+
+/* A task that is not "work", whose lanes wake with the same bit; the n-th of them. */
+static void name_with_bit(char out[32], int n)
+{
+    uint32_t bit = core_bit((struct span){(const unsigned char *)"work", 4});
+    for (int i = 0; n >= 0; i++) {
+        int length = snprintf(out, 32, "other%d", i);
+        n -= core_bit((struct span){(const unsigned char *)out, (size_t)length}) == bit;
+    }
+}
+
+static void interrupt(struct mate *mate)
+{
+    struct pollfd ready = {.fd = mate->replies, .events = POLLIN};
+    while (poll(&ready, 1, 1) == 0)
+        REQUIRE(kill(mate->pid, SIGUSR1) == 0);
+    CHECK_EQUAL(await(mate).status, QUPLOG_INTERRUPTED);
+}
+
+TEST(two_who_cannot_take_a_job_do_not_wake_each_other_for_ever)
+{
+    enum { PUTS = 100 };
+    gather();
+    struct mate *m[2] = {enlist(), enlist()};
+    quplog *q = join();
+    uint64_t before[2];
+    for (int i = 0; i < 2; i++) {
+        struct wish worker = {.deed = deed_worker};
+        name_with_bit(worker.text, i);
+        CHECK_EQUAL(tell(m[i], deed_open, 0).status, QUPLOG_OK);
+        CHECK_EQUAL(tell_wish(m[i], worker).status, QUPLOG_OK);
+        CHECK_EQUAL(tell(m[i], deed_claim, 0).status, QUPLOG_EMPTY);
+        before[i] = tell(m[i], deed_wakes, 0).value;
+        begin(m[i], deed_wait_for_work, 0);
+        await_sleeping(&q->core->control.page->work, (uint32_t)i + 1);
+    }
+    for (unsigned i = 0; i < PUTS; i++)
+        lab_put(q, i, 100, true); /* which gives them time to go on for ever */
+    for (int i = 0; i < 2; i++) {
+        interrupt(m[i]);
+        /* For each job: the next worker, and perhaps somebody at the lock. */
+        CHECK(tell(m[i], deed_wakes, 0).value - before[i] <= 3 * PUTS + 10);
+    }
+    lab_close(q);
+    gather();
+}
+
+TEST(a_job_whose_woken_worker_died_is_found_by_a_helper)
+{
+    gather();
+    struct mate *first = enlist(), *second = enlist();
+    quplog *q = join();
+    struct control_word *word = &q->core->control.page->work;
+    CHECK_EQUAL(tell(first, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(second, deed_open, 0).status, QUPLOG_OK);
+    tell(first, deed_worker, 0);
+    tell(second, deed_worker, 0);
+    CHECK_EQUAL(tell(first, deed_claim, 0).status, QUPLOG_EMPTY);
+    CHECK_EQUAL(tell(second, deed_claim, 0).status, QUPLOG_EMPTY);
+    begin(first, deed_wait_for_work, 0);
+    await_sleeping(word, 1);
+    REQUIRE(kill(first->pid, SIGSTOP) == 0); /* it is woken, and does not get to its claim */
+    await_stop(first);
+    CHECK_EQUAL(tell(second, deed_keep, 0).status, QUPLOG_OK);
+    begin(second, deed_wait_for_work, 0);
+    await_sleeping(word, 2);
+    uint64_t id;
+    REQUIRE(quplog_put(q, &LAB_SPEC, "job 0.", 6, 0, false, &id) == QUPLOG_OK);
+    strike(first);
+    CHECK_EQUAL(await(second).id, id);
+    lab_close(q);
+    gather();
+}
+
+/* ---- a clock of the test's own ---- */
+
+enum { SECOND_US = 1000000, NOT_ASKED = -2 };
+
+static struct {
+    struct io io[2]; /* of two processes */
+    struct io_registry registry[2];
+    _Atomic int64_t now_us;
+    uint32_t *_Atomic attention; /* NULL: nobody is asked */
+    _Atomic int64_t deadline_us; /* until when the helper sleeps; -1: without end */
+    _Atomic uint32_t sleeps;
+} fake;
+
+static int64_t fake_now(void *w)
+{
+    (void)w;
+    return atomic_load(&fake.now_us);
+}
+
+/* The helper sleeps until its word changes, or the test's clock has come to its deadline. */
+static int fake_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us, int flags,
+                     uint32_t bits)
+{
+    const struct io *io = io_system();
+    if (word != atomic_load(&fake.attention))
+        return io->futex_wait(w, word, expected, deadline_us, flags, bits);
+    atomic_store(&fake.deadline_us, deadline_us);
+    atomic_fetch_add(&fake.sleeps, 1);
+    int status = 0;
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == expected && status == 0) {
+        if (deadline_us >= 0 && deadline_us <= atomic_load(&fake.now_us))
+            status = -ETIMEDOUT;
+        else
+            (void)io->futex_wait(w, word, expected, io->monotonic_us(w) + 1000,
+                                 IO_FUTEX_MONOTONIC | IO_FUTEX_SHARED, bits);
+    }
+    atomic_store(&fake.deadline_us, NOT_ASKED);
+    return status;
+}
+
+static quplog *open_fake(int process)
+{
+    quplog *q = NULL;
+    quplog_report report = {0};
+    quplog_options options = lab_options();
+    const struct io *io = io_system();
+    options.lock_timeout_us = LOCK_TIMEOUT_US;
+    options.keep_succeeded_us = options.keep_failed_us = process ? -1 : INT64_MAX;
+    fake.io[process] = *io;
+    fake.io[process].registry = &fake.registry[process];
+    memset(&fake.registry[process], 0, sizeof fake.registry[process]);
+    io->mutex_init(io->world, &fake.registry[process].mutex);
+    io->mutex_init(io->world, &fake.registry[process].opening);
+    fake.io[process].now_us = fake_now;
+    fake.io[process].futex_wait = fake_wait;
+    REQUIRE(open_with(&fake.io[process], lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    return q;
+}
+
+/* Until the helper sleeps until then. What it does before is its affair. */
+static void await_deadline(int64_t least, int64_t most)
+{
+    int64_t end = monotonic() + 20 * INT64_C(1000000), is = NOT_ASKED;
+    while (monotonic() < end) {
+        is = atomic_load(&fake.deadline_us);
+        if (is != NOT_ASKED && is >= least && is <= most)
+            return;
+        sched_yield();
+    }
+    CHECK(is >= least);
+    CHECK(is <= most);
+}
+
+static void pass(int64_t us)
+{
+    atomic_fetch_add(&fake.now_us, us);
+}
+
+static void *keep_fake(void *context)
+{
+    static int status;
+    status = quplog_keep(context);
+    return &status;
+}
+
+struct watched {
+    quplog *helper, *producer;
+    pthread_t thread;
+};
+
+static struct watched begin_watch(void)
+{
+    struct watched w;
+    atomic_store(&fake.attention, NULL);
+    atomic_store(&fake.now_us, INT64_C(1800000000) * SECOND_US);
+    atomic_store(&fake.deadline_us, NOT_ASKED);
+    w.helper = open_fake(0);
+    REQUIRE(quplog_sync(w.helper) == QUPLOG_OK);
+    w.producer = open_fake(1);
+    struct control_page *page = w.helper->core->control.page;
+    atomic_store(&fake.attention, (uint32_t *)&page->attention.value);
+    REQUIRE(pthread_create(&w.thread, NULL, keep_fake, w.helper) == 0);
+    return w;
+}
+
+static void end_watch(struct watched *w)
+{
+    void *status;
+    quplog_stop(w->helper);
+    REQUIRE(pthread_join(w->thread, &status) == 0);
+    CHECK_EQUAL(*(int *)status, QUPLOG_STOPPED);
+    atomic_store(&fake.attention, NULL);
+    lab_close(w->producer);
+    lab_close(w->helper);
+}
+
+static uint64_t put_due(quplog *q, int64_t due_us)
+{
+    uint64_t id = 0;
+    REQUIRE(quplog_put(q, &LAB_SPEC, "job 0.", 6, due_us, true, &id) == QUPLOG_OK);
+    return id;
+}
+
+static void await_state(quplog *q, uint64_t id, int state)
+{
+    quplog_job_info info = {0};
+    int64_t end = monotonic() + 20 * INT64_C(1000000);
+    do
+        CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_OK);
+    while (info.state != state && monotonic() < end);
+    CHECK_EQUAL(info.state, state);
+}
+
+TEST(a_helper_with_nothing_to_do_sleeps_without_end)
+{
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    uint32_t sleeps = atomic_load(&fake.sleeps);
+    pass(INT64_C(3600) * SECOND_US); /* time alone wakes nobody */
+    CHECK_EQUAL(atomic_load(&fake.deadline_us), -1);
+    CHECK_EQUAL(atomic_load(&fake.sleeps), sleeps);
+    end_watch(&w);
+}
+
+TEST(a_helper_looks_each_second_while_something_runs)
+{
+    quplog_worker *worker;
+    uint32_t number;
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    REQUIRE(quplog_register(w.producer, "work", 4, &number) == QUPLOG_OK);
+    REQUIRE(quplog_worker_new(w.producer, &worker) == QUPLOG_OK);
+    put_due(w.producer, 0);
+    REQUIRE(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT) == QUPLOG_OK);
+    for (int i = 0; i < 5; i++) {
+        int64_t now = atomic_load(&fake.now_us);
+        await_deadline(now + 1, now + SECOND_US);
+        pass(SECOND_US);
+    }
+    (void)quplog_work(worker, QUPLOG_RUN_SUCCEEDED, 0, "", 0, QUPLOG_SYNC);
+    for (int i = 0; i < 3; i++) { /* once more to see that it is quiet */
+        pass(SECOND_US);
+        sched_yield();
+    }
+    int64_t end = monotonic() + 20 * INT64_C(1000000);
+    while (atomic_load(&fake.deadline_us) != -1 && monotonic() < end)
+        pass(SECOND_US);
+    CHECK_EQUAL(atomic_load(&fake.deadline_us), -1);
+    quplog_worker_free(worker);
+    end_watch(&w);
+}
+
+TEST(a_job_put_for_later_by_who_has_no_table_is_let_come_due)
+{
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    int64_t now = atomic_load(&fake.now_us), due = now + INT64_C(3600) * SECOND_US;
+    uint64_t later = put_due(w.producer, due);
+    CHECK_EQUAL(control_older(&w.producer->core->control.page->next_due), due);
+    await_deadline(1, now + SECOND_US); /* it was woken, and looks soon */
+    pass(SECOND_US);
+    await_deadline(due, due);
+    int64_t sooner = now + 60 * INT64_C(1000000);
+    uint64_t soon = put_due(w.producer, sooner);
+    CHECK(!w.producer->core->loaded);
+    await_deadline(1, now + 2 * SECOND_US);
+    pass(SECOND_US);
+    await_deadline(sooner, sooner);
+    pass(58 * INT64_C(1000000)); /* to the microsecond */
+    await_state(w.helper, soon, QUPLOG_READY);
+    await_state(w.helper, later, QUPLOG_SCHEDULED);
+    end_watch(&w);
+}
+
+TEST(a_step_of_the_wall_clock_makes_due_what_it_passes)
+{
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    int64_t now = atomic_load(&fake.now_us);
+    uint64_t id = put_due(w.producer, now + INT64_C(86400) * SECOND_US);
+    await_deadline(1, now + SECOND_US);
+    pass(-INT64_C(3600) * SECOND_US); /* backwards: nothing is lost by it */
+    pass(INT64_C(3600) * SECOND_US + SECOND_US);
+    await_deadline(now + INT64_C(86400) * SECOND_US, now + INT64_C(86400) * SECOND_US);
+    pass(INT64_C(2) * 86400 * SECOND_US);
+    await_state(w.producer, id, QUPLOG_READY);
+    end_watch(&w);
+}
+
+TEST(a_job_that_is_due_within_the_second_is_not_slept_over)
+{
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    int64_t now = atomic_load(&fake.now_us);
+    uint64_t id = put_due(w.producer, now + 5000);
+    await_deadline(now + 5000, now + 5000);
+    pass(5000);
+    await_state(w.helper, id, QUPLOG_READY);
+    end_watch(&w);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        LISTED(two_who_cannot_take_a_job_do_not_wake_each_other_for_ever),
+        LISTED(a_job_whose_woken_worker_died_is_found_by_a_helper),
+        LISTED(a_helper_with_nothing_to_do_sleeps_without_end),
+        LISTED(a_helper_looks_each_second_while_something_runs),
+        LISTED(a_job_put_for_later_by_who_has_no_table_is_let_come_due),
+        LISTED(a_step_of_the_wall_clock_makes_due_what_it_passes),
+        LISTED(a_job_that_is_due_within_the_second_is_not_slept_over),
+    };
+    return RUN(tests, argc, argv);
+}
