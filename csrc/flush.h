@@ -1,11 +1,12 @@
 /* flush.h: the thread that makes unsynced frames durable within flush_interval.
  *
- * Each process flushes what it wrote, by a thread of its own that starts at its first frame. When
- * nothing else followed, it leaves a SYNCED frame: the witness without which the last durable frame
- * could not be told from a torn one. A log that ends with a witness is clean: nobody flushes it,
- * and nobody adds another.
+ * Each process flushes what it wrote, by a thread of its own. When nothing else followed, it leaves
+ * a SYNCED frame: the witness without which the last durable frame could not be told from a torn
+ * one. A log that ends with a witness is clean: nobody flushes it, and nobody adds another.
  *
- * The same thread lets go of segments that another process has removed.
+ * The same thread lets go of segments that another process has removed, and of all locks when the
+ * log fails. So every process that has a log open has it, also one that only looks: while that does
+ * nothing else, neither the disk would get its room back nor the log could be recovered.
  */
 #ifndef QUPLOG_FLUSH_H
 #define QUPLOG_FLUSH_H

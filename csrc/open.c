@@ -344,7 +344,11 @@ static int join_core(struct core *q, const quplog_options *options, quplog_repor
         status = log_join(&q->log);
     if (status == -ENOENT) /* the head was followed by another, and trimmed: find it at the turn */
         status = QUPLOG_OK;
-    return status ? status : store_settings(q, options);
+    if (status == QUPLOG_OK)
+        status = store_settings(q, options);
+    if (status == QUPLOG_OK)
+        q->start_flusher(q); /* also for who writes nothing: see flush.h */
+    return status;
 }
 
 /* ---- the open log ---- */

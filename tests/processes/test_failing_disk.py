@@ -64,6 +64,14 @@ WAITER = """
         tell(kind(other.enqueue))
     """
 
+IDLE = """
+    jq = JobQueue("disk/jobs", workers=0)
+    other = jq.task(name="other")(lambda: None)
+    tell(jq.counts()["running"])
+    while hear():
+        tell(kind(other.enqueue))
+    """
+
 OPENER = """
     jq = JobQueue("disk/jobs", workers=0, lock_timeout=20)
     work = jq.task(name="nobody")(print)
@@ -104,10 +112,17 @@ class Crowd:
         for way, waiter in zip(WAYS, self.waiters, strict=True):
             assert waiter.line() == "up"
             assert waiter.ask(way) == "waits"
+        # It has looked, and is not told by anything that it does: but it must not be in the way.
+        self.idle = run(IDLE)
+        assert self.idle.line() == "1"
+
+    @property
+    def told(self) -> list[Program]:
+        return [self.producer, self.worker, *self.waiters]
 
     @property
     def members(self) -> list[Program]:
-        return [self.producer, self.worker, *self.waiters]
+        return [*self.told, self.idle]
 
 
 def test_a_sync_that_fails_fails_everybody_and_loses_nothing(
@@ -117,15 +132,15 @@ def test_a_sync_that_fails_fails_everybody_and_loses_nothing(
         crowd = Crowd(run)
         disk.break_down()
         crowd.producer.tell()
-        assert [member.line() for member in crowd.members] == ["LogFailed False"] * 5
+        assert [member.line() for member in crowd.told] == ["LogFailed False"] * 5
         acknowledged = {int(word) for word in crowd.producer.line().split()}
         assert acknowledged
-        # No handle of before can write any more, however the disk is by then.
-        assert {member.ask("again") for member in crowd.members} == {"LogFailed False"}
+        assert {member.ask("again") for member in crowd.told} == {"LogFailed False"}
         disk.repair()
         opener = run(OPENER)
         assert opener.line() == "none"  # while all the others live
         assert opener.ask("again") == "none"
+        # No handle of before can write any more, however the disk is by then.
         assert {member.ask("again") for member in crowd.members} == {"LogFailed False"}
         for member in [*crowd.members, opener]:
             member.kill()
@@ -173,7 +188,7 @@ def test_a_lock_file_that_is_deleted_fails_everybody(tmp_path: Path) -> None:
         crowd = Crowd(run)
         (path / "lock").unlink()
         crowd.producer.tell()
-        assert [member.line() for member in crowd.members] == ["LogFailed False"] * 5
+        assert [member.line() for member in crowd.told] == ["LogFailed False"] * 5
         assert crowd.producer.line() == "", "something was acknowledged"
         opener = run(OPENER)
         assert opener.line() == "none"
@@ -200,7 +215,7 @@ def test_a_directory_that_is_deleted_fails_everybody(tmp_path: Path) -> None:
         old.counts()
         remove(path)
         crowd.producer.tell()
-        assert [member.line() for member in crowd.members] == ["LogFailed False"] * 5
+        assert [member.line() for member in crowd.told] == ["LogFailed False"] * 5
         assert crowd.producer.line() == "", "something was acknowledged"
         with JobQueue(path, workers=0) as new:
             job = new.task(name="other")(print).enqueue()
