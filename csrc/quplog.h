@@ -310,7 +310,8 @@ int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
 int quplog_commit(quplog *log, quplog_batch *batch, int flags, uint64_t *first_id, uint64_t *lsn);
 
 /* Copy forward what still counts of all segments that are full, and remove them: what a pool's
- * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done. */
+ * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done.
+ * QUPLOG_INTERRUPTED, also when another process compacts for long: call again. */
 int quplog_compact(quplog *log);
 
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
