@@ -355,7 +355,7 @@ void quplog_start(quplog *log);
  * a schedule is due, else QUPLOG_STOPPED, _CLOSED or a failure. */
 int quplog_keep(quplog *log);
 /* Wait until no job is running, in any process, and none is ready that a live worker or this
- * opening could claim.
+ * opening could claim. What a process that died had been running is given back first.
  * deadline_us: 0 waits without end. QUPLOG_TIMEOUT, _INTERRUPTED. */
 int quplog_wait_idle(quplog *log, int64_t deadline_us);
 
