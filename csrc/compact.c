@@ -10,7 +10,8 @@ enum { PIECE = 64 << 10, READ_AHEAD = 256 << 10, SECOND_US = 1000000 };
 /* A log of fewer segments is left alone, and one of more files than this, if they are small ones
  * (each torn end begins a new file), is brought together. */
 enum { SEGMENTS_LEAST = 3, FILES_MOST = 64 };
-enum { PAUSE_US = 1000, RETRY_US = 60 * SECOND_US /* after what is hardly over in a second */ };
+enum { PAUSE_US = 1000, PAUSES_MOST = 100 };
+enum { RETRY_US = 60 * SECOND_US /* after what is hardly over in a second */ };
 
 /* ---- what still counts ---- */
 
@@ -579,11 +580,14 @@ int compact_step(struct core *q, int64_t *next)
     return status;
 }
 
-/* Wait until nobody else compacts; a signal ends it. */
+/* Wait until nobody else compacts; a signal ends it. One that comes between two pauses shows in
+ * neither of them: so the caller is sent to look for it now and then. */
 static int take_byte(struct core *q)
 {
     int status = lock_try(&q->lock, LOCK_COMPACT, IO_EXCLUSIVE_LOCK);
-    while (status == -EAGAIN) {
+    for (int pauses = 0; status == -EAGAIN; pauses++) {
+        if (pauses == PAUSES_MOST)
+            return QUPLOG_INTERRUPTED;
         status = core_usable(q);
         if (status == QUPLOG_OK)
             status = lock_pause(q->io, PAUSE_US);

@@ -290,14 +290,17 @@ int quplog_wait_finished(quplog *log, uint32_t *seen, int64_t deadline_us)
 int quplog_wait_idle(quplog *log, int64_t deadline_us)
 {
     struct core *q = core_of(log);
+    size_t released;
     if (!q)
         return QUPLOG_CLOSED;
-    for (;;) {
+    for (bool first = true;; first = false) {
         uint32_t seen = control_read(&q->control.page->finished);
         int status = commit_begin(q, COMMIT_DECIDE);
         if (status)
             return status;
         status = commit_due(q);
+        if (status == QUPLOG_OK && first) /* there may be no helper to find that somebody died */
+            status = slot_release_dead(q, &released);
         bool idle = q->table.running == 0 && !roster_somebody_may(log);
         commit_end(q);
         if (status || idle)

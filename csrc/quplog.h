@@ -310,7 +310,8 @@ int quplog_batch_unschedule(quplog_batch *batch, const char *id, size_t length);
 int quplog_commit(quplog *log, quplog_batch *batch, int flags, uint64_t *first_id, uint64_t *lsn);
 
 /* Copy forward what still counts of all segments that are full, and remove them: what a pool's
- * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done. */
+ * helper does by itself when the log has grown. QUPLOG_FULL, _CORRUPT, ...: some of it was done.
+ * QUPLOG_INTERRUPTED, also when another process compacts for long: call again. */
 int quplog_compact(quplog *log);
 
 /* Wait until everything appended so far (or: up to `lsn`) is durable. */
@@ -354,7 +355,7 @@ void quplog_start(quplog *log);
  * a schedule is due, else QUPLOG_STOPPED, _CLOSED or a failure. */
 int quplog_keep(quplog *log);
 /* Wait until no job is running, in any process, and none is ready that a live worker or this
- * opening could claim.
+ * opening could claim. What a process that died had been running is given back first.
  * deadline_us: 0 waits without end. QUPLOG_TIMEOUT, _INTERRUPTED. */
 int quplog_wait_idle(quplog *log, int64_t deadline_us);
 

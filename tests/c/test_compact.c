@@ -557,6 +557,18 @@ static void *compact_on_and_on(void *argument)
     return NULL;
 }
 
+TEST(who_waits_for_another_process_to_compact_comes_back_to_look_for_signals)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    struct lock_file other;
+    REQUIRE(lock_file_open(&other, io_system(), q->core->dir) == 0);
+    REQUIRE(lock_try(&other, LOCK_COMPACT, IO_EXCLUSIVE_LOCK) == 0);
+    CHECK_EQUAL(quplog_compact(q), QUPLOG_INTERRUPTED); /* although none came */
+    lock_file_close(&other);
+    CHECK_EQUAL(quplog_compact(q), QUPLOG_OK);
+    lab_close(q);
+}
+
 TEST(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole)
 {
     for (int i = 0; i < 10; i++) {
@@ -691,6 +703,7 @@ int main(int argc, char **argv)
         LISTED(a_payload_that_moved_before_it_was_read_is_found),
         LISTED(jobs_and_schedules_can_be_read_all_the_time),
         LISTED(the_helper_compacts_when_the_log_has_grown_and_then_sleeps),
+        LISTED(who_waits_for_another_process_to_compact_comes_back_to_look_for_signals),
         LISTED(a_log_that_is_closed_meanwhile_ends_the_lap_and_stays_whole),
         LISTED(a_log_whose_bytes_all_count_is_left_alone),
         LISTED(a_log_of_many_small_files_is_brought_together_once),

@@ -62,6 +62,18 @@ def test_also_when_all_had_been_idle_for_long(place: Place) -> None:
     place.judge(victim.who)
 
 
+def test_also_by_a_drain_when_no_worker_is_left(place: Place) -> None:
+    worker, other = place.app(), place.app()
+    assert worker.ask("start") == "started"
+    other.ask("put hold a")
+    place.wait_for_run("a")
+    worker.kill()
+    place.go("a")
+    assert other.ask("drain") == "drained"
+    assert place.owner(place.runs("a")[1].who) is other
+    place.judge(worker.who)
+
+
 def test_also_when_all_others_are_busy_at_first(place: Place) -> None:
     apps = [place.app(), place.app()]
     for number, app in enumerate(apps):

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from programs import COMPACT_BYTE, PATIENCE, hold
@@ -18,7 +19,11 @@ LATER = 3600
 
 
 def on_disk(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.glob("*.log"))
+    size = 0
+    for file in path.glob("*.log"):
+        with suppress(FileNotFoundError):  # it was removed while we looked
+            size += file.stat().st_size
+    return size
 
 
 def settle(path: Path, bound: int) -> None:
