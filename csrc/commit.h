@@ -20,9 +20,9 @@
 #include "core.h"
 
 enum commit_mode {
-    COMMIT_BLIND,
+    COMMIT_BLIND,   /* without a table, if there is none that is caught up and free */
     COMMIT_AT_ONCE, /* the same, but QUPLOG_LOCKED rather than sleep for the turn */
-    COMMIT_DECIDE,
+    COMMIT_DECIDE,  /* with a table that is caught up */
 };
 
 /* A frame to be, and what it will mean to others. */

@@ -2,8 +2,8 @@
  *
  * Other processes add segments at the one end and remove them at the other. So the list is one of
  * what was found: whoever needs an LSN says by `head` where the newest segment begins, and if that
- * is not known yet, the directory is listed again. Descriptors are a bounded cache; one that is in use is not
- * closed, and reads what it has always read even if its file was removed meanwhile.
+ * is not known yet, the directory is listed again. Descriptors are a bounded cache; one that is in
+ * use is not closed, and reads what it has always read even if its file was removed meanwhile.
  *
  * All functions may be called from any thread.
  */

@@ -102,7 +102,7 @@ static int check_contents(struct core *q, quplog_report *report)
 
 enum { OWNER_TEXT = 300 };
 
-/* Who holds the lock, for people: the lock itself is the kernel's. */
+/* Who recovers the log, for people: the lock itself is the kernel's. */
 static void write_owner(struct core *q)
 {
     char host[256], text[OWNER_TEXT] = {0};
@@ -119,9 +119,11 @@ static void name_owner(struct core *q, quplog_report *report)
     for (ssize_t i = 0; i < n && text[i]; i++)
         if (text[i] < ' ' || text[i] > '~')
             text[i] = '?';
+    bool named = n > 0 && text[0]; /* who recovered it last: it may be somebody else who holds it */
     snprintf(report->message, sizeof report->message,
-             "%.200s is opening it, or has to close it because a sync failed.",
-             n > 0 && text[0] ? text : "Another process");
+             "%.150s%s is opening it, or has to close it because a sync failed: let it do so, or "
+             "end it.",
+             named ? text : "Another process", named ? " (or another process)" : "");
 }
 
 enum standing { ALONE, JOINED };
@@ -258,7 +260,7 @@ static int check_options(const quplog_options *options)
                : QUPLOG_INVALID;
 }
 
-/* With the turn taken, by the one who recovered: say so in the log. */
+/* By the one who recovered: say so in the log. */
 static int begin_epoch(struct core *q, const quplog_options *options, enum quplog_ending ending,
                        bool lost)
 {

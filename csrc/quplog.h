@@ -11,8 +11,7 @@
  *   Ownership   what a function hands out as `T **out` belongs to the caller, who frees it with the
  *               function named there. Bytes passed in are copied before the call returns.
  *   Units       times are microseconds since 1970-01-01 UTC (0: none), but the deadline of a wait
- *   is
- *               a time of the monotonic clock (CLOCK_MONOTONIC); lengths are bytes; an LSN is a
+ *               is a time of the monotonic clock (CLOCK_MONOTONIC); lengths are bytes; an LSN is a
  *               byte position in the log; job ids start at 1.
  *   Text        names are UTF-8 with a length; nothing is NUL-terminated unless it says so.
  *   Waiting     a call that waits returns QUPLOG_INTERRUPTED when a signal arrives, so that the
@@ -272,9 +271,10 @@ typedef struct quplog_stats {
  * QUPLOG_LOCKED, _NOT_A_LOG, _CORRUPT, _UNSUPPORTED, _FAILED, _FULL, _NO_MEMORY or -errno. */
 int quplog_open(const char *path, const quplog_options *options, quplog **out,
                 quplog_report *report);
-/* End one opening. The last one flushes, writes a witness and gives back lock and descriptors;
- * calls that are under way in other threads end with QUPLOG_CLOSED, as does every later one. A
- * failure says that the last frames may not be durable; the log is closed all the same. */
+/* End one opening. The last one of the process flushes and gives back locks and descriptors, and
+ * the last process writes a witness; calls that are under way in other threads end with
+ * QUPLOG_CLOSED, as does every later one. A failure says that the last frames may not be durable;
+ * the log is closed all the same. */
 int quplog_close(quplog *log);
 /* Give back the memory: once for each open, after its close, when no call can be under way. */
 void quplog_free(quplog *log);

@@ -1,9 +1,9 @@
 /* reader.c: the log's ops one by one, for people and tools: `log`, `show`, `verify`.
  *
- * It reads what is on the disk, takes no lock and keeps no table. Beside live owners its end is the
- * live tail, in segments that they created meanwhile too; a frame that was half written when it was
- * read is looked at again before it is called damaged. If they trim what it was about to read, it
- * goes on with the oldest that is left.
+ * It reads what is on the disk, takes no lock and keeps no table. Beside live processes its end is
+ * the live tail, in segments that they created meanwhile too; a frame that was half written when it
+ * was read is looked at again before it is called damaged. If they trim what it was about to read,
+ * it goes on with the oldest that is left.
  */
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Read every frame and judge the end. Beside a live owner (read-only) a frame may have been half
+/* Read every frame and judge the end. Beside live processes (read-only) a frame may have been half
  * written when it was read: look again before calling it damaged. */
 static int replay(struct chain *chain, struct recovery *recovery, enum chain_end *end)
 {

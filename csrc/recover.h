@@ -20,11 +20,11 @@ struct recovery {
     uint64_t until_lsn;
     int64_t until_us;
     bool read_only;
-    bool poisoned; /* the last owner's sync failed: write the bytes behind D again */
+    bool poisoned; /* a sync had failed: write the bytes behind D again */
     log_visit visit; /* called for every valid frame, in order; not QUPLOG_OK stops */
     void *context;
     /* out */
-    bool closing; /* the last owner closed it cleanly */
+    bool closing; /* the last process closed it cleanly */
     bool torn;
     unsigned char boot_id[16]; /* of the boot in which the newest segment was made */
 };

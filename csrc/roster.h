@@ -1,8 +1,8 @@
 /* roster.h: what an opening serves: the tasks that it can run and the queues that it claims from.
  *
  * It is this process's own and stands in no log (but for the WORKER op that announces the tasks of
- * all its openings).
- * Two openings of one log have a roster each, so that neither is handed what only the other knows.
+ * all its openings). Two openings of one log have a roster each, so that neither is handed what
+ * only the other knows.
  * Everything here is called with the append lock held.
  */
 #ifndef QUPLOG_ROSTER_H

@@ -15,7 +15,7 @@
  * Compaction moves that forward by copying. `live_bytes` is what copying everything now would
  * write: the ops, not the frames around them.
  *
- * Not synchronised: the owner holds the table mutex while it reads or applies.
+ * Not synchronised: who reads or applies holds the mutex `view` (core.h).
  */
 #ifndef QUPLOG_TABLE_H
 #define QUPLOG_TABLE_H

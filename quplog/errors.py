@@ -149,9 +149,10 @@ class LogFailed(QuplogError):  # noqa: N818
 
 
 class LogLocked(QuplogError):  # noqa: N818
-    """Another process has the log and did not let go within `lock_timeout`; nothing was written.
+    """Another process did not let go of the log within `lock_timeout`; nothing was written.
 
-    Do it again, or end the other process.
+    It was stopped while it wrote, is recovering the log, or has it open although a sync failed. Let
+    it go on, or end it; then do it again.
     """
 
 

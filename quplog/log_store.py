@@ -70,7 +70,7 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
     ),
     lib.QUPLOG_LOCKED: (
         LogLocked,
-        "another process held the log and did not let go within lock_timeout; nothing was written",
+        "another process did not let go in lock_timeout; nothing was written: end it or try again",
     ),
     lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
     lib.QUPLOG_NOT_A_LOG: (
@@ -123,7 +123,7 @@ class Report(NamedTuple):
     damage_offset: int
     torn_bytes: int
     ending: str
-    """How it had been left: new, clean, kill or reboot."""
+    """How it had been left: new, clean, kill or reboot; shared: others have it open."""
     file: str
     message: str
 

@@ -80,7 +80,8 @@ class JobQueue:
     `sync_finish`: the same for the outcomes of jobs.
     `segment_size` in bytes, `keep_succeeded` and `keep_failed` (how long finished jobs are kept):
     None is as stored in the log, at first 16 MiB, 1 hour and 7 days.
-    `lock_timeout`: how long to wait for another process to let go of the log.
+    `lock_timeout`: how long a call waits for another process that does not let go of the log,
+    because it was stopped while it wrote; then it raises LogLocked, and nothing was written.
     Lengths of time are a timedelta or seconds. Wrong options raise TypeError or ValueError.
 
     >>> jq = JobQueue("jobs")                                   # doctest: +SKIP
