@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "follow.h"
+#include "turn.h"
 
 enum { PIECE = 64 << 10, READ_AHEAD = 256 << 10, SECOND_US = 1000000 };
 /* A log of fewer segments is left alone, and one of more files than this, if they are small ones
@@ -574,6 +575,7 @@ int compact_step(struct core *q, int64_t *next)
         status = QUPLOG_OK;
     }
     io->mutex_unlock(io->world, &q->compacting);
+    turn_drop(q);
     return status;
 }
 
@@ -611,6 +613,7 @@ int quplog_compact(quplog *log)
         (void)lock_release(&q->lock, LOCK_COMPACT);
     }
     q->io->mutex_unlock(q->io->world, &q->compacting);
+    turn_drop(q);
     commit_wake_helpers(q); /* this one's was kept out */
     return core_of(log) ? status : QUPLOG_CLOSED; /* its files may have gone meanwhile */
 }

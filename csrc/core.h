@@ -73,7 +73,7 @@ struct core {
     void (*start_flusher)(struct core *q); /* called at the first frame; of a higher floor */
     uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;
-    _Atomic uint32_t flusher_state; /* 0: not started, 1: being started, 2: running */
+    _Atomic uint32_t flusher_state; /* of flush.c; 0: not started */
 };
 
 /* What an opening serves: the tasks that it can run and the queues that it claims from. */

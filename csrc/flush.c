@@ -3,7 +3,7 @@
 
 #include "turn.h"
 
-enum { NOT_STARTED = 0, STARTING = 1, RUNNING = 2 };
+enum { NOT_STARTED = 0, STARTING = 1, RUNNING = 2, ENDED = 3 /* and never again */ };
 
 bool flush_is_due(struct core *q)
 {
@@ -80,8 +80,12 @@ void flush_start(struct core *q)
 
 void flush_join(struct core *q)
 {
-    while (atomic_load(&q->flusher_state) == STARTING)
+    uint32_t state = atomic_load(&q->flusher_state);
+    while (state == STARTING ||
+           !atomic_compare_exchange_strong(&q->flusher_state, &state, ENDED)) {
         (void)lock_pause(q->io, 1000);
-    if (atomic_exchange(&q->flusher_state, NOT_STARTED) == RUNNING)
+        state = atomic_load(&q->flusher_state);
+    }
+    if (state == RUNNING)
         q->io->thread_join(q->io->world, &q->flusher);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "chain.h"
+#include "turn.h"
 
 enum { FRAMES_AT_ONCE = 1000, BUILDS_MOST = 10 };
 
@@ -84,6 +85,10 @@ int follow_to(struct core *q, uint64_t end)
 
 int follow_view(struct core *q)
 {
+    if (!q->read_only && control_poisoned(&q->control)) {
+        turn_drop(q); /* the page may be another epoch's by now */
+        return QUPLOG_FAILED;
+    }
     view(q);
     if (q->read_only)
         return QUPLOG_OK; /* the log as it was when it was opened */

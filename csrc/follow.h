@@ -14,7 +14,7 @@
  * _CORRUPT, _UNSUPPORTED: nothing has changed. */
 int follow_apply(void *core, const struct frame *frame, uint64_t lsn);
 /* Take `view` with a table that is as new as the tail was when this was called. QUPLOG_OK; without
- * it: _CORRUPT, _UNSUPPORTED, _NO_MEMORY, -errno. */
+ * it: _FAILED, _CORRUPT, _UNSUPPORTED, _NO_MEMORY, -errno. */
 int follow_view(struct core *q);
 void follow_unview(struct core *q);
 /* With `view` held: apply what comes up to `end`, which is a tail. QUPLOG_NOT_FOUND: it was

@@ -19,6 +19,7 @@
 #include "flush.h"
 #include "follow.h"
 #include "roster.h"
+#include "turn.h"
 
 enum { KEEP_NEVER = -1, SECOND_US = 1000000, FORGET_AT_ONCE = 16 };
 enum { KEPT_MOST = 100000, KEPT_LEAST_US = 60 * SECOND_US, ANSWERED_US = 5 * SECOND_US };
@@ -252,6 +253,7 @@ static int do_duties(struct core *q, int64_t *next, bool *tick)
         status = do_without_keep(q, next, tick);
     }
     io->mutex_unlock(io->world, &q->keeping);
+    turn_drop(q);
     return control_poisoned(&q->control) ? QUPLOG_FAILED : status;
 }
 

@@ -611,6 +611,16 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
+/* What nothing else can end: a signal does not either. */
+static int take_last_turn(struct core *q)
+{
+    int status;
+    do
+        status = turn_take_last(q);
+    while (status == QUPLOG_INTERRUPTED);
+    return status;
+}
+
 /* A witness that the end is no accident; only the last process of all can say so. */
 static int say_goodbye(struct core *q)
 {
@@ -618,12 +628,21 @@ static int say_goodbye(struct core *q)
         return QUPLOG_OK;
     int status = commit_sync_all(q);
     if (status == QUPLOG_OK)
-        status = turn_take_last(q);
+        status = take_last_turn(q);
     if (status)
         return status;
     status = commit_witness(q, true);
     turn_give(q);
     return status ? status : commit_sync_all(q);
+}
+
+/* Whoever is appending ends first; a signal does not end this wait. */
+static void let_appenders_end(struct core *q)
+{
+    while (gate_take(&q->append, q->io, -1) != 0)
+        continue;
+    atomic_store(&q->control.closed, 1);
+    gate_give(&q->append, q->io);
 }
 
 static int close_core(struct core *q)
@@ -632,16 +651,17 @@ static int close_core(struct core *q)
     int status = q->read_only ? QUPLOG_OK : commit_sync_all(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
-    (void)gate_take(&q->append, io, -1); /* whoever is appending ends first */
-    atomic_store(&q->control.closed, 1);
-    gate_give(&q->append, io);
+    let_appenders_end(q);
     control_wake_all(&q->control);
     flush_join(q);
     if (status == QUPLOG_OK && !q->read_only)
         status = say_goodbye(q);
-    io->mutex_lock(io->world, &q->sync.mutex); /* whoever is syncing ends first */
+    struct io_mutex *busy[] = {&q->compacting, &q->keeping, &q->sync.mutex};
+    for (size_t i = 0; i < 3; i++)
+        io->mutex_lock(io->world, busy[i]); /* whoever uses a lock or a file ends first */
     close_files(q);
-    io->mutex_unlock(io->world, &q->sync.mutex);
+    for (size_t i = 3; i > 0; i--)
+        io->mutex_unlock(io->world, busy[i - 1]);
     return status;
 }
 

@@ -186,13 +186,23 @@ void turn_give(struct core *q)
 void turn_drop(struct core *q)
 {
     const struct io *io = q->io;
-    if (!control_poisoned(&q->control) || core_is_copy(q) || !gate_try(&q->append))
-        return; /* whoever is in it comes here when he leaves */
-    if (io->mutex_trylock(io->world, &q->sync.mutex)) {
+    if (core_is_copy(q) || !control_poisoned(&q->control))
+        return;
+    /* Whoever uses one of the locks has one of these, and comes here when he gives it back. */
+    bool compacting = io->mutex_trylock(io->world, &q->compacting);
+    bool keeping = compacting && io->mutex_trylock(io->world, &q->keeping);
+    bool appending = keeping && gate_try(&q->append);
+    bool syncing = appending && io->mutex_trylock(io->world, &q->sync.mutex);
+    if (syncing) {
         lock_file_close(&q->slot.lock);
         lock_file_close(&q->probe);
         lock_file_close(&q->lock);
         io->mutex_unlock(io->world, &q->sync.mutex);
     }
-    gate_give(&q->append, io);
+    if (appending)
+        gate_give(&q->append, io);
+    if (keeping)
+        io->mutex_unlock(io->world, &q->keeping);
+    if (compacting)
+        io->mutex_unlock(io->world, &q->compacting);
 }

@@ -70,7 +70,10 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
     ),
     lib.QUPLOG_LOCKED: (
         LogLocked,
-        "another process did not let go in lock_timeout; nothing was written: end it or try again",
+        (
+            "another process held the log and did not let go within lock_timeout; nothing was "
+            "written: let that process go on, or end it, and try again"
+        ),
     ),
     lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
     lib.QUPLOG_NOT_A_LOG: (
@@ -342,7 +345,7 @@ class LogStore:
 
     def compact(self) -> None:
         """Copy what still counts out of all segments that are full, and remove them."""
-        _check(lib.quplog_compact(self._open_log()))
+        _check(_wait(lib.quplog_compact, self._open_log()))
 
     def _batch(self, puts: Iterable[Put]) -> Any:
         batch = ffi.gc(lib.quplog_batch_new(), lib.quplog_batch_free)

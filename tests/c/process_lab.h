@@ -221,7 +221,7 @@ static inline struct mate *enlist(void)
     REQUIRE(pid >= 0);
     if (pid == 0) {
         make_world();
-        for (size_t i = 0; i + 1 < mate_count; i++) { /* the others' ends */
+        for (size_t i = 0; i + 1 < mate_count; i++) { /* so that each one's death is its EOF */
             if (mates[i].pid == 0)
                 continue; /* prepared, not forked: this one may be who forks it */
             close(mates[i].wishes);

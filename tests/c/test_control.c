@@ -71,7 +71,7 @@ TEST(a_number_that_goes_backwards_is_poison)
     control_close(&control);
 }
 
-/* Garbage must never read as a number that is merely large: then nothing would be synced again. */
+/* Garbage must never read as a number that is merely large: nothing would be synced any more. */
 TEST(garbage_is_poison_and_never_a_number)
 {
     static const uint64_t garbage[][2] = {

@@ -98,8 +98,8 @@ TEST(a_followers_table_equals_the_writers)
         if (i % 4 == 0)
             continue;
         CHECK_EQUAL(tell(runner, deed_claim, 0).status, QUPLOG_OK);
-        struct wish end = {
-            .deed = deed_finish, .number = (uint64_t)outcomes[i % 5], .us = INT64_MAX};
+        uint64_t outcome = (uint64_t)outcomes[i % 5];
+        struct wish end = {.deed = deed_finish, .number = outcome, .us = INT64_MAX};
         CHECK_EQUAL(tell_wish(runner, end).status, QUPLOG_OK);
         if (i % 10 == 9)
             CHECK_EQUAL(tell(a, deed_digest, 0).value, tell(c, deed_digest, 0).value);
@@ -546,6 +546,26 @@ TEST(an_idle_process_lets_go_of_a_log_that_failed)
     gather();
 }
 
+/* It has a table and no thread of its own: it lets go when it looks again. */
+TEST(a_process_that_only_looks_lets_go_of_a_log_that_failed)
+{
+    gather();
+    struct mate *a = enlist(), *viewer = enlist(), *fresh = enlist();
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(viewer, deed_open, 0).status, QUPLOG_OK);
+    uint64_t id = tell_wish(a, (struct wish){.deed = deed_put, .sync = true}).id;
+    CHECK_EQUAL(tell(viewer, deed_info, id).status, QUPLOG_READY);
+    CHECK_EQUAL(tell(a, deed_put, 1).status, QUPLOG_OK);
+    set_trap(a, true, TRAP_FAIL);
+    CHECK_EQUAL(tell(a, deed_sync, 0).status, QUPLOG_FAILED);
+    CHECK_EQUAL(tell(viewer, deed_info, id).status, -QUPLOG_FAILED);
+    CHECK_EQUAL(tell_wish(fresh, (struct wish){.deed = deed_open, .us = 5000000}).status,
+                QUPLOG_OK);
+    CHECK_EQUAL(tell(fresh, deed_put, 2).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(viewer, deed_info, id).status, -QUPLOG_FAILED); /* its page is another's */
+    gather();
+}
+
 TEST(a_log_deleted_under_its_processes_fails_at_the_sync)
 {
     gather();
@@ -581,6 +601,7 @@ int main(int argc, char **argv)
         LISTED(a_sync_leader_that_is_killed_is_replaced_by_who_waits),
         LISTED(a_failed_sync_fails_every_process_and_the_next_to_open_recovers),
         LISTED(an_idle_process_lets_go_of_a_log_that_failed),
+        LISTED(a_process_that_only_looks_lets_go_of_a_log_that_failed),
         LISTED(a_log_deleted_under_its_processes_fails_at_the_sync),
     };
     return RUN(tests, argc, argv);

@@ -293,6 +293,72 @@ TEST(a_close_is_never_slept_through_by_the_flusher)
     quplog_free(q);
 }
 
+/* The operating system, in which a write takes until the closer waits once more after a signal. */
+static struct {
+    struct io io;
+    pthread_t closer;
+    quplog *log; /* NULL: nothing is up */
+    _Atomic bool writing, closed;
+    _Atomic int waits;
+} interrupted;
+
+static ssize_t write_for_long(void *w, int fd, const struct iovec *parts, int count,
+                              uint64_t offset)
+{
+    if (interrupted.log && !pthread_equal(pthread_self(), interrupted.closer)) {
+        atomic_store(&interrupted.writing, true);
+        while (atomic_load(&interrupted.waits) < 2 && !atomic_load(&interrupted.closed))
+            sched_yield();
+    }
+    return io_system()->pwritev(w, fd, parts, count, offset);
+}
+
+static int wait_with_a_signal(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
+                              int flags, uint32_t bits)
+{
+    quplog *q = interrupted.log;
+    bool closing = q && word == (uint32_t *)&q->core->append.state &&
+                   pthread_equal(pthread_self(), interrupted.closer);
+    if (closing && atomic_fetch_add(&interrupted.waits, 1) == 0)
+        return -EINTR;
+    return io_system()->futex_wait(w, word, expected, deadline_us, flags, bits);
+}
+
+static void *put_slowly(void *context)
+{
+    uint64_t id;
+    int *status = context;
+    *status = quplog_put(interrupted.log, &SPEC, "slow", 4, 0, false, &id);
+    return NULL;
+}
+
+TEST(a_signal_during_the_close_does_not_cut_off_who_is_writing)
+{
+    quplog_options options = default_options();
+    options.flush_interval_us = 3600 * SECOND_US;
+    interrupted.io = *io_system();
+    interrupted.io.pwritev = write_for_long;
+    interrupted.io.futex_wait = wait_with_a_signal;
+    interrupted.closer = pthread_self();
+    quplog *q = open_over(&interrupted.io, &options);
+    interrupted.log = q;
+    pthread_t writer;
+    int put_status = -1;
+    REQUIRE(pthread_create(&writer, NULL, put_slowly, &put_status) == 0);
+    while (!atomic_load(&interrupted.writing))
+        sched_yield();
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    atomic_store(&interrupted.closed, true);
+    pthread_join(writer, NULL);
+    CHECK_EQUAL(atomic_load(&interrupted.waits), 2);
+    CHECK_EQUAL(put_status, QUPLOG_OK);
+    interrupted.log = NULL;
+    quplog_free(q);
+    q = open_log();
+    CHECK_EQUAL(count(q, QUPLOG_READY), 1);
+    close_log(q);
+}
+
 /* ---- sharing ---- */
 
 TEST(two_opens_of_a_directory_share_one_log)
@@ -646,6 +712,7 @@ int main(int argc, char **argv)
         LISTED(after_the_close_every_call_says_so),
         LISTED(what_is_accepted_beside_a_close_is_durable),
         LISTED(a_close_is_never_slept_through_by_the_flusher),
+        LISTED(a_signal_during_the_close_does_not_cut_off_who_is_writing),
         LISTED(two_opens_of_a_directory_share_one_log),
         LISTED(each_opening_of_a_shared_log_serves_and_stops_by_itself),
         LISTED(closing_one_opening_ends_its_own_waits_only),

@@ -48,7 +48,7 @@ def show(storm: Storm) -> None:
 
 def main() -> int:
     arguments = parse()
-    shape = {"segments": 100, "keep": 0} if arguments.compact else {}
+    shape = {"segments": 100, "keep": 0, "late": 1000} if arguments.compact else {}
     plan = Plan(jobs=arguments.jobs, kills=arguments.kills, seed=arguments.seed, **shape)
     place = Path(tempfile.mkdtemp(prefix="quplog-storm-"))
     try:

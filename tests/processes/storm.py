@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import history
+from member import Lines, make_tasks
 
 from quplog import JobQueue, JobState
 
@@ -30,6 +31,7 @@ LULL = 2.0
 """Seconds after which a kill waits no longer for its round to come so far."""
 
 POLL = 0.002
+LATE = 12.0
 BYTES = 400
 """What a job takes in the log, roughly."""
 ALL_WELL = {JobState.SUCCEEDED}
@@ -49,6 +51,8 @@ class Plan:
     """So many segments, roughly; from 4 on they are compacted."""
     keep: float | None = None
     """Seconds for which finished jobs are kept; None: as by default."""
+    late: int = 0
+    """So many jobs more are enqueued first and become due after LATE seconds."""
 
 
 class Member:
@@ -175,6 +179,7 @@ class Storm:
         keep = self.plan.keep
         with JobQueue(self.log, segment_size=size, keep_succeeded=keep, workers=0) as jq:
             jq.counts()  # it is open from now on, so that nobody ever has to recover it
+            self._enqueue_late(jq)
             try:
                 self._members = [self._start(index, 0) for index in range(len(self.plan.roles))]
                 for round_ in range(1, self.plan.kills + 1):
@@ -185,6 +190,13 @@ class Storm:
                 for member in self._members:
                     member.kill()
         return self._judge()
+
+    def _enqueue_late(self, jq: JobQueue) -> None:
+        lines = Lines(self._files / "late.acks")
+        work, *_ = make_tasks(jq, lines)
+        for number in range(self.plan.late):
+            text = f"late-{number}"
+            lines.add(f"{work.using(delay=LATE).enqueue(text).id} {text}")
 
     def _start(self, index: int, round_: int) -> Member:
         role = self.plan.roles[index]
@@ -204,8 +216,8 @@ class Storm:
             self._wait(lambda: self._members[index].up)
         goal = self.acked + self.ran + self._chance.randrange(2 * share * len(self._producers()))
         lull = time.monotonic() + LULL
-        self._follower.look(live=True)
         while self.acked + self.ran < goal and time.monotonic() < lull and self._outstanding():
+            self._follower.look(live=True)
             time.sleep(self._chance.uniform(0, POLL))
         victim = self._members[index]
         self.killed.add(victim.kill())
@@ -223,8 +235,9 @@ class Storm:
         """Enqueue what is left, let everything run, and let the programs end."""
         self._wait(lambda: self._outstanding() <= 0)
         left = max(0, self.plan.jobs - self.acked)
-        for member in self._producers():
-            self._give(member, left // len(self._producers()))
+        number = len(self._producers())
+        for index, member in enumerate(self._producers()):
+            self._give(member, (left + index) // number)  # which is `left` in all
         self._wait(lambda: self._outstanding() <= 0)
         self._wait(lambda: {state for state, n in jq.counts().items() if n} <= ALL_WELL)
         for member in self._members:
@@ -260,7 +273,7 @@ class Storm:
             "runs": len(runs),
             "claims ended by": dict(found.ends),
             "copied by compaction": found.copies,
-            "segments": len(list(self.log.glob("*.log"))),
+            "trimmed up to": min(int(path.stem, 16) for path in self.log.glob("*.log")),
             "seconds": round(time.monotonic() - self._began, 1),
             "violations": [*self.problems, *breaches],
         }

@@ -125,11 +125,13 @@ def test_a_fork_while_another_thread_waits_for_a_stopped_writer(place: Place) ->
     place.wait_for_run("a")
     assert writer.ask("flood") == "flooding"
     other = place.app(workers=0, lock_timeout=0.2)
-    for _ in range(500):
+    for number in range(500):
         writer.halt()
-        if other.ask("put work free") == "LogLocked True":
+        if other.ask(f"put work free-{number}") == "LogLocked True":
             break
         writer.signal(signal.SIGCONT)
+    else:
+        raise AssertionError("the writer was never in a write")
     place.go("a")  # the parent's worker now waits for the turn to say so
     child = int(parent.ask("fork_to_work"))
     writer.signal(signal.SIGCONT)

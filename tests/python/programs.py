@@ -17,7 +17,7 @@ PATIENCE = 60.0
 """Seconds after which a test gives up waiting."""
 
 F_OFD_SETLK = 37  # of fcntl(2); the module fcntl names it from Python 3.13 on
-OPEN_BYTE, APPEND_BYTE = 0, 3  # csrc/lock.h
+OPEN_BYTE, COMPACT_BYTE, APPEND_BYTE = 0, 1, 3  # csrc/lock.h
 
 
 def hold(path: Path, byte: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from programs import PATIENCE
+from programs import COMPACT_BYTE, PATIENCE, hold
 
 from quplog import JobQueue, JobState
 from quplog.log_store import LogReader, LogStore
@@ -83,6 +85,27 @@ def test_compact_gives_back_what_finished_jobs_took(
     again.compact()
     new = again.task(name="new")(repr)
     assert new.enqueue(1).id == last + 1
+
+
+def test_a_signal_does_not_end_a_compaction_that_waits_for_another(
+    path: Path, make: Callable[..., JobQueue]
+) -> None:
+    jq = make(segment_size=SEGMENT)
+    jq.counts()
+    held = [hold(path, COMPACT_BYTE)]
+
+    def on_signal(*_: object) -> None:
+        if held:
+            os.close(held.pop())
+
+    before = signal.signal(signal.SIGALRM, on_signal)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        jq.compact()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not held
 
 
 def test_readers_see_a_whole_log_while_it_is_compacted(
