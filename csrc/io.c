@@ -626,6 +626,11 @@ int io_write_full(const struct io *io, int fd, struct iovec *parts, int count, u
     return 0;
 }
 
+bool io_disk_full(int negative_errno)
+{
+    return negative_errno == -ENOSPC || negative_errno == -EDQUOT;
+}
+
 void io_close(const struct io *io, int *fd)
 {
     int closed = *fd;

@@ -133,6 +133,8 @@ ssize_t io_read_full(const struct io *io, int fd, void *buffer, size_t length, u
 /* Write all parts (any number: cut into pieces the system accepts). `parts` is used up.
  * 0, or -errno with an unknown prefix written. */
 int io_write_full(const struct io *io, int fd, struct iovec *parts, int count, uint64_t offset);
+/* A full disk, or a full quota: a state that callers handle, not an accident. */
+bool io_disk_full(int negative_errno);
 /* Close a descriptor that others may look for; -1: there is none. It is -1 before it is closed: a
  * child that is forked in between must not close whatever has that number next. */
 void io_close(const struct io *io, int *fd);

@@ -334,7 +334,7 @@ static int write_frame(struct log *log, struct frame *frame, uint32_t body_crc, 
     FAILPOINT("written");
     if (status)
         undo(log, next, frame->length);
-    return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
+    return io_disk_full(status) ? QUPLOG_FULL : status;
 }
 
 int log_append(struct log *log, struct frame *frame, uint32_t body_crc, uint64_t ids, bool urgent,

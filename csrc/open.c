@@ -434,7 +434,7 @@ static int open_core(struct core *q, const quplog_options *options, quplog_repor
     if (status == 0)
         status = stand(q, &standing, report);
     if (status)
-        return status == -ENOSPC || status == -EDQUOT ? QUPLOG_FULL : status;
+        return io_disk_full(status) ? QUPLOG_FULL : status;
     return standing == ALONE ? recover_core(q, options, report) : join_core(q, options, report);
 }
 
@@ -590,7 +590,7 @@ int open_with(const struct io *io, const char *path, const quplog_options *optio
         return QUPLOG_NO_MEMORY;
     int dir = open_directory(io, path, !options->read_only);
     if (dir < 0)
-        status = dir == -ENOSPC ? QUPLOG_FULL : dir;
+        status = io_disk_full(dir) ? QUPLOG_FULL : dir;
     else
         status = find_or_open(io, dir, options, &log->core, report);
     if (status == QUPLOG_OK)

@@ -84,7 +84,7 @@ static int quarantine(struct log *log, struct chain *chain, bool torn)
     char name[SEGMENT_NAME];
     int into = open_quarantine(log);
     if (into < 0)
-        return into == -ENOSPC ? QUPLOG_FULL : into;
+        return io_disk_full(into) ? QUPLOG_FULL : into;
     int status = torn ? segment_used(&chain->cursor, offset, &used) : QUPLOG_OK;
     if (status == QUPLOG_OK && torn && used > offset) {
         snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);

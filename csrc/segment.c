@@ -20,10 +20,9 @@ static const unsigned char MAGIC[8] = {0x89, 'q', 'u', 'p', 'l', 'o', 'g', '\n'}
 enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4 };
 enum { WINDOW = 1 << 20, ZERO_PIECE = 1 << 16 };
 
-/* ENOSPC is a state that callers handle, not an accident: it has a status of its own. */
 static int status_of(int negative_errno)
 {
-    return negative_errno == -ENOSPC || negative_errno == -EDQUOT ? QUPLOG_FULL : negative_errno;
+    return io_disk_full(negative_errno) ? QUPLOG_FULL : negative_errno;
 }
 
 /* ---- names ---- */

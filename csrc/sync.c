@@ -34,7 +34,7 @@ int sync_open(struct sync *sync, int dir, bool *poisoned)
         memset(content, 0, sizeof content);
         int status = io_write_full(io, sync->marker, &part, 1, 0);
         if (status)
-            return status == -ENOSPC ? QUPLOG_FULL : status;
+            return io_disk_full(status) ? QUPLOG_FULL : status;
     }
     return QUPLOG_OK;
 }

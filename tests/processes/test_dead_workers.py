@@ -6,27 +6,8 @@ import signal
 import time
 
 import pytest
-from apps import App, Place, wait_until
-
-SOON = 2.0
-"""Seconds within which a dead process's job has started elsewhere: what the README promises."""
-
-QUIET = 2.5
-"""Seconds without a system call that waits: a helper that looks each second is not quiet."""
-
-
-def wait_until_quiet(*apps: App) -> None:
-    """Nothing moves in them any more, not even their helpers."""
-    before, since = [0], time.monotonic()
-
-    def quiet() -> bool:
-        nonlocal before, since
-        now = [app.switches() for app in apps]
-        if now != before:
-            before, since = now, time.monotonic()
-        return time.monotonic() - since > QUIET
-
-    wait_until(quiet, "the apps are quiet")
+from apps import SOON, Place, wait_until
+from watched import fall_asleep
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.3, 0.6, 0.9])
@@ -51,7 +32,7 @@ def test_also_when_all_had_been_idle_for_long(place: Place) -> None:
     for app in place.app(), place.app(), place.app():
         assert app.ask("start") == "started"
     producer.ask("counts")
-    wait_until_quiet(*place.apps)
+    fall_asleep([app.pid for app in place.apps])
     producer.ask("put hold a")
     victim = place.wait_for_run("a")
     killed = victim.kill()

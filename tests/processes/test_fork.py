@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from apps import PATIENCE, App, Place, wait_until
-from test_dead_workers import SOON
+from apps import PATIENCE, SOON, App, Place, wait_until
 
 PROGRAMS = Path(__file__).parent
 

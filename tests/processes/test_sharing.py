@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from apps import PATIENCE, App, Place, wait_until
+from apps import PATIENCE, SOON, App, Place, wait_until
 from member import Lines, make_tasks
-from test_dead_workers import SOON
 
 from quplog import JobQueue
 

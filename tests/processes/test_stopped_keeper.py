@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from apps import App, Place, wait_until
-from test_dead_workers import SOON
+from apps import SOON, App, Place, wait_until
 
 from quplog import JobQueue
 

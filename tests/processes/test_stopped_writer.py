@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from apps import App, Place, wait_until
-from test_dead_workers import SOON
+from apps import SOON, App, Place, wait_until
 
 from quplog import JobQueue, LogLocked
 from quplog.log_store import LogReader
