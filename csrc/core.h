@@ -49,6 +49,8 @@ struct core {
     struct sync sync;
 
     struct gate append;
+    int64_t waiting_since_us; /* guarded by it: for another process that appends ... */
+    int64_t waited_until_us;  /* ... with pauses of a second at most; 0: it let go */
     bool viewing; /* whoever holds `append` holds `view` too, and the table is caught up */
 
     struct io_mutex view; /* guards what follows */

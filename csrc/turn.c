@@ -5,14 +5,7 @@
 
 #include "failpoint.h"
 
-enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000 };
-
-/* lock_timeout is about other processes. The threads of this one are behind each other; the first
- * of them waits so long at most, and the others for him and each other's writes. */
-enum { GATE_US = 1000000 };
-
-/* Deadlines of who does not wait, and of who asks the clock only if he has to wait. */
-enum { AT_ONCE = -1, NOT_KNOWN_YET = 0 };
+enum { SPIN_US = 50, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000, LOOK_US = 1000000 };
 
 /* ---- the byte APPEND ---- */
 
@@ -105,22 +98,30 @@ static int in_words(int status)
     return status == -EINTR ? QUPLOG_INTERRUPTED : status;
 }
 
-static int64_t deadline(const struct core *q)
+/* A signal that comes between two sleeps shows in none of them. So who waits for long is sent to look
+ * for it now and then, and comes again; how long this process has waited so far is kept meanwhile. */
+static int wait_patiently(struct core *q)
 {
     int64_t now = core_monotonic(q);
-    bool limited = q->lock_timeout_us < INT64_MAX - GATE_US - now;
-    return limited ? now + q->lock_timeout_us : INT64_MAX - GATE_US;
+    if (now - q->waited_until_us > LOOK_US)
+        q->waiting_since_us = now;
+    bool limited = q->lock_timeout_us < INT64_MAX - q->waiting_since_us;
+    int64_t deadline_us = limited ? q->waiting_since_us + q->lock_timeout_us : INT64_MAX;
+    bool last = deadline_us <= now + LOOK_US;
+    int status = wait_for_byte(q, last ? deadline_us : now + LOOK_US);
+    q->waited_until_us = status ? core_monotonic(q) : 0;
+    return status == -EAGAIN && !last ? -EINTR : status;
 }
 
 /* With the gate held. */
-static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct core *q))
+static int take_byte(struct core *q, bool at_once, int (*usable)(struct core *q))
 {
     int status = usable(q); /* it may have failed while this thread waited */
     if (status)
         return status;
     status = try_byte(q);
     if (status == -EAGAIN)
-        status = wait_for_byte(q, deadline_us == NOT_KNOWN_YET ? deadline(q) : deadline_us);
+        status = at_once ? wait_for_byte(q, 0) : wait_patiently(q);
     if (status)
         return control_poisoned(&q->control) ? QUPLOG_FAILED : in_words(status);
     status = begin(q);
@@ -131,17 +132,24 @@ static int take_byte(struct core *q, int64_t deadline_us, int (*usable)(struct c
     return status;
 }
 
-static int take(struct core *q, int64_t deadline_us, int (*usable)(struct core *q))
+/* Pass the gate. Its holder waits for other processes for all threads of this one. */
+static int take_gate(struct core *q, bool at_once)
+{
+    if (gate_try(&q->append))
+        return QUPLOG_OK;
+    if (at_once)
+        return QUPLOG_LOCKED;
+    int status = gate_take(&q->append, q->io, core_monotonic(q) + LOOK_US);
+    return status ? QUPLOG_INTERRUPTED : QUPLOG_OK;
+}
+
+static int take(struct core *q, bool at_once, int (*usable)(struct core *q))
 {
     int status = usable(q);
-    if (status == QUPLOG_OK && !gate_try(&q->append)) {
-        if (deadline_us == AT_ONCE)
-            return QUPLOG_LOCKED;
-        deadline_us = deadline(q);
-        status = in_words(gate_take(&q->append, q->io, deadline_us + GATE_US));
-    }
+    if (status == QUPLOG_OK)
+        status = take_gate(q, at_once);
     if (status == QUPLOG_OK) {
-        status = take_byte(q, deadline_us, usable);
+        status = take_byte(q, at_once, usable);
         if (status)
             gate_give(&q->append, q->io);
     }
@@ -153,12 +161,12 @@ static int take(struct core *q, int64_t deadline_us, int (*usable)(struct core *
 
 int turn_take(struct core *q)
 {
-    return take(q, NOT_KNOWN_YET, core_usable);
+    return take(q, false, core_usable);
 }
 
 int turn_try(struct core *q)
 {
-    return take(q, AT_ONCE, core_usable);
+    return take(q, true, core_usable);
 }
 
 static int writable(struct core *q)
@@ -168,7 +176,7 @@ static int writable(struct core *q)
 
 int turn_take_last(struct core *q)
 {
-    return take(q, NOT_KNOWN_YET, writable);
+    return take(q, false, writable);
 }
 
 void turn_give(struct core *q)
