@@ -447,7 +447,8 @@ TEST(nobody_joins_a_log_that_failed_until_all_have_let_go)
     lab_put(q, 0, SMALL, true);
     faulty_fail(one, FAULTY_SYNC, 1, -EIO);
     CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
-    REQUIRE(lab_try(three, lab_path("log"), &new, &report) == QUPLOG_OK); /* idle lets go by itself */
+    /* idle lets go by itself */
+    REQUIRE(lab_try(three, lab_path("log"), &new, &report) == QUPLOG_OK);
     CHECK_EQUAL(lab_try_put(idle, 2, SMALL, false), QUPLOG_FAILED);
     lab_expect(new, 2);
     lab_close(new);
