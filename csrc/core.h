@@ -71,6 +71,7 @@ struct core {
     int64_t unsynced_since_us;  /* guarded by it: since when it has seen frames unsynced; 0 */
     int64_t kept_out_since_us;  /* guarded by it: since when it did not get the lock KEEP; 0 */
     _Atomic int64_t held_up_until_us; /* what is due could not be done: it is tried again then */
+    _Atomic uint32_t drops; /* how often turn_drop() was called */
     _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
     void (*start_flusher)(struct core *q); /* of a higher floor */
     uint32_t flush_bit; /* of the word `flush`, for this process */

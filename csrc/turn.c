@@ -191,12 +191,11 @@ void turn_give(struct core *q)
         turn_drop(q);
 }
 
-void turn_drop(struct core *q)
+/* False: some of the locks are in use. Whoever uses one of them has one of these, and comes to
+ * turn_drop() when he gives it back. */
+static bool try_to_drop(struct core *q)
 {
     const struct io *io = q->io;
-    if (core_is_copy(q) || !control_poisoned(&q->control))
-        return;
-    /* Whoever uses one of the locks has one of these, and comes here when he gives it back. */
     bool compacting = io->mutex_trylock(io->world, &q->compacting);
     bool keeping = compacting && io->mutex_trylock(io->world, &q->keeping);
     bool appending = keeping && gate_try(&q->append);
@@ -213,4 +212,18 @@ void turn_drop(struct core *q)
         io->mutex_unlock(io->world, &q->keeping);
     if (compacting)
         io->mutex_unlock(io->world, &q->compacting);
+    return syncing;
+}
+
+/* Two who come at once may each find something in the hands of the other: so each is counted, and
+ * who could not drop the locks tries again if another has come meanwhile. */
+void turn_drop(struct core *q)
+{
+    uint32_t came;
+    if (core_is_copy(q) || !control_poisoned(&q->control))
+        return;
+    atomic_fetch_add(&q->drops, 1);
+    do
+        came = atomic_load(&q->drops);
+    while (!try_to_drop(q) && atomic_load(&q->drops) != came);
 }

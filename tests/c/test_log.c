@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "log_lab.h"
+#include "turn.h"
 
 enum { SMALL = 200, BIG = 6000 };
 
@@ -459,6 +460,38 @@ TEST(nobody_joins_a_log_that_failed_until_all_have_let_go)
     faulty_free(three);
 }
 
+/* Two threads let go of a failed log: the one finds `sync` in use, and while it gives back what it
+ * has, the other comes, who had been using it. */
+static struct {
+    struct io io;
+    quplog *q;
+    bool in_use; /* `sync`, until somebody tries it */
+} crossing;
+
+static bool try_and_cross(void *w, struct io_mutex *m)
+{
+    if (m != &crossing.q->core->sync.mutex || !crossing.in_use)
+        return io_system()->mutex_trylock(w, m);
+    crossing.in_use = false;
+    turn_drop(crossing.q->core);
+    return false;
+}
+
+TEST(two_who_let_go_of_a_failed_log_at_once_do_not_both_leave_it_to_the_other)
+{
+    crossing.io = *io_system();
+    crossing.io.mutex_trylock = try_and_cross;
+    quplog_options options = lab_options();
+    quplog_report report;
+    REQUIRE(open_with(&crossing.io, lab_path("log"), &options, &crossing.q, &report) == QUPLOG_OK);
+    control_fail(&crossing.q->core->control);
+    crossing.in_use = true;
+    turn_drop(crossing.q->core);
+    CHECK(!crossing.in_use);
+    CHECK_EQUAL(crossing.q->core->lock.fd, -1);
+    lab_leave(crossing.q);
+}
+
 /* The failure is seen, then the others let go, then this one recovers: all in one opening. */
 static struct {
     struct io io;
@@ -570,6 +603,7 @@ int main(int argc, char **argv)
         LISTED(a_second_process_joins_and_sees_what_the_first_has_put),
         LISTED(nobody_joins_while_the_first_recovers),
         LISTED(nobody_joins_a_log_that_failed_until_all_have_let_go),
+        LISTED(two_who_let_go_of_a_failed_log_at_once_do_not_both_leave_it_to_the_other),
         LISTED(who_waits_for_a_failed_log_recovers_it_when_it_is_free),
         LISTED(a_page_is_never_emptied_under_those_who_use_it),
     };
