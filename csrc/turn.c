@@ -98,8 +98,8 @@ static int in_words(int status)
     return status == -EINTR ? QUPLOG_INTERRUPTED : status;
 }
 
-/* A signal that comes between two sleeps shows in none of them. So who waits for long is sent to look
- * for it now and then, and comes again; how long this process has waited so far is kept meanwhile. */
+/* A signal that comes between two sleeps shows in none of them. So who waits for long is sent to
+ * look for it now and then, and comes again; how long this process has waited is kept meanwhile. */
 static int wait_patiently(struct core *q)
 {
     int64_t now = core_monotonic(q);
