@@ -47,23 +47,19 @@ def log(directory: Path, *, lsn: int, follow: bool, as_json: bool) -> None:
 def _records(directory: Path, lsn: int, *, follow: bool) -> Iterator[LogRecord]:
     """The records from `lsn` on; with `follow` without end, until Ctrl-C.
 
-    What was written later may be in a file that was not there before, so following opens the log
-    again each time, at the frame that was read last. Raises LogCorrupt at damage.
+    One reader goes on where it has come to the end, into new files and past removed ones. Raises
+    LogCorrupt at damage.
     """
-    frame = lsn if _is_frame(directory, lsn) else 0
-    while True:
-        with LogReader(directory, frame) as reader:
-            for record in reader:
-                if record.lsn >= lsn:
-                    frame, lsn = record.frame_lsn, record.lsn + 1
-                    yield record
+    with LogReader(directory, lsn if _is_frame(directory, lsn) else 0) as reader:
+        while True:
+            yield from (record for record in reader if record.lsn >= lsn)
             damage = reader.report().message
             if damage:
                 raise LogCorrupt(damage)
-        if not follow:
-            return
-        sys.stdout.flush()
-        time.sleep(LOOK_AGAIN_S)
+            if not follow:
+                return
+            sys.stdout.flush()
+            time.sleep(LOOK_AGAIN_S)
 
 
 def _is_frame(directory: Path, lsn: int) -> bool:

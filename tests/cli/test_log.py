@@ -100,3 +100,18 @@ def test_follow_shows_what_is_written_later(
         assert any(line["type"] == "put" and line["id"] == job.id for line in lines)
     following.send_signal(signal.SIGINT)
     assert following.wait(PATIENCE) == 0
+
+
+def test_follow_goes_on_when_what_it_stood_in_is_compacted_away(
+    following: subprocess.Popen[str], live_shop: Shop
+) -> None:
+    assert following.stdout is not None
+    lines = map(json.loads, following.stdout)
+    small = JobQueue(live_shop.directory, workers=0, segment_size=1 << 16)
+    live_shop.jq.enqueue_many([live_shop.send.job(n, "kim" * 1500) for n in range(300)])
+    for _ in range(3):
+        last = live_shop.send.enqueue(8, "kim" * 20_000)
+        small.compact()
+        assert any(line["type"] == "put" and line["id"] == last.id for line in lines)
+    assert not (live_shop.directory / "0000000000000000.log").exists()
+    small.close()
