@@ -286,13 +286,13 @@ TEST(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step)
     faulty_free(f);
 }
 
-TEST(a_quarantine_that_has_no_room_is_told_as_full_and_made_the_next_time)
+static void quarantine_without_room(int error)
 {
     struct faulty *f = faulty_new();
     quplog *q;
     quplog_report report;
     torn_log(lab_path("log"));
-    faulty_fail(f, FAULTY_MKDIR, 1, -ENOSPC);
+    faulty_fail(f, FAULTY_MKDIR, 1, error);
     CHECK_EQUAL(lab_try(f, lab_path("log"), &q, &report), QUPLOG_FULL);
     CHECK(faulty_failed(f));
     CHECK_EQUAL(lab_segments(lab_path("log")).count, 1);
@@ -303,6 +303,13 @@ TEST(a_quarantine_that_has_no_room_is_told_as_full_and_made_the_next_time)
     lab_expect(q, 15);
     lab_close(q);
     faulty_free(f);
+    lab_remove(lab_path("log"));
+}
+
+TEST(a_quarantine_that_has_no_room_is_told_as_full_and_made_the_next_time)
+{
+    quarantine_without_room(-ENOSPC);
+    quarantine_without_room(-EDQUOT);
 }
 
 /* ---- many segments ---- */
