@@ -19,7 +19,7 @@ static int flush_now(struct core *q)
     uint64_t tail = control_tail(&q->control);
     if (atomic_load(&q->control.page->witness) == tail)
         return QUPLOG_OK; /* another process has done it */
-    int status = commit_sync(q, tail);
+    int status = commit_sync_surely(q, tail);
     if (status == QUPLOG_OK)
         status = commit_begin(q, COMMIT_BLIND);
     if (status)

@@ -6,7 +6,7 @@
 
 #include "quplog.h"
 
-enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000, TRIES_MOST = 200 };
+enum { SLICE_FIRST_US = 2000, SLICE_LAST_US = 50000, LOOK_US = 1000000, TRIES_MOST = 200 };
 
 static const char POISONED[8] = "poisoned";
 
@@ -152,7 +152,7 @@ static int follow(struct sync *sync, uint64_t lsn, uint32_t seen, int64_t slice_
 
 int sync_to(struct sync *sync, uint64_t lsn)
 {
-    int64_t slice_us = SLICE_FIRST_US;
+    int64_t slice_us = SLICE_FIRST_US, waited_us = 0;
     int tries = 0;
     while (control_synced(sync->control) < lsn) {
         if (control_poisoned(sync->control))
@@ -163,6 +163,9 @@ int sync_to(struct sync *sync, uint64_t lsn)
         if (status && !again)
             return status;
         if (again && follow(sync, lsn, seen, slice_us) == -EINTR)
+            return QUPLOG_INTERRUPTED;
+        waited_us += status == -EAGAIN ? slice_us : 0;
+        if (waited_us > LOOK_US) /* a signal that came between two slices shows in none of them */
             return QUPLOG_INTERRUPTED;
         if (again && slice_us < SLICE_LAST_US)
             slice_us *= 2;

@@ -46,6 +46,9 @@ from quplog.store import (
 FIND_PAGE = 1000
 """Jobs that one look into the table may return, so that it is not held for long."""
 
+READS_MOST = 8
+"""How often a log that is only read is read anew because others compact it."""
+
 SPECS_KEPT = 4096
 """Prepared kinds of jobs that are kept; an application with more prepares some of them again."""
 
@@ -237,6 +240,17 @@ def _open_error(status: int, path: str, report: Report) -> Exception:
     return _error(status, path)
 
 
+def _open(path: str | os.PathLike[str], options: Any) -> tuple[Any, Report]:
+    out = ffi.new("quplog **")
+    found = ffi.new("quplog_report *")
+    name = os.fspath(path)
+    status = _wait(lib.quplog_open, os.fsencode(name), options, out, found)
+    report = _read_report(found)
+    if status:
+        raise _open_error(status, name, report)
+    return out[0], report
+
+
 # The two calls that are worth saving a look-up.
 _put = lib.quplog_put
 _work = lib.quplog_work
@@ -248,11 +262,19 @@ _work = lib.quplog_work
 class LogStore:
     """An open log. Everything may be called from any thread; see `store.Store` for the verbs."""
 
-    def __init__(self, log: Any, report: Report, *, sync_finish: bool) -> None:
+    def __init__(
+        self,
+        log: Any,
+        report: Report,
+        *,
+        sync_finish: bool,
+        read_again: Callable[[], Any] | None = None,
+    ) -> None:
         # Its memory lives as long as anybody, a call in another thread too, holds this object;
         # None after close().
         self._log: Any = ffi.gc(log, lib.quplog_free)
         self.report = report
+        self._read_again = read_again
         self._work_flags = int(lib.QUPLOG_SYNC) if sync_finish else 0
         # By identity, since hashing a PutSpec would cost more than the C call; the entry keeps its
         # PutSpec alive, so that the identity stays its own.
@@ -296,14 +318,9 @@ class LogStore:
                 "read_only": read_only,
             },
         )
-        out = ffi.new("quplog **")
-        found = ffi.new("quplog_report *")
-        name = os.fspath(path)
-        status = _wait(lib.quplog_open, os.fsencode(name), options, out, found)
-        report = _read_report(found)
-        if status:
-            raise _open_error(status, name, report)
-        return cls(out[0], report, sync_finish=sync_finish)
+        log, report = _open(path, options)
+        read_again = (lambda: _open(path, options)[0]) if read_only else None
+        return cls(log, report, sync_finish=sync_finish, read_again=read_again)
 
     # Putting jobs
 
@@ -437,7 +454,12 @@ class LogStore:
     def load(self, job_id: int) -> Details:
         """All about one job, read from the log. Raises JobNotFound."""
         out = ffi.new("quplog_job **")
-        _check(lib.quplog_load(self._open_log(), _job_id(job_id), out), f"job {job_id}")
+        status = lib.quplog_load(self._open_log(), _job_id(job_id), out)
+        for _ in range(READS_MOST):
+            if status != lib.QUPLOG_NOT_FOUND or not self._was_moved(job_id):
+                break
+            status = lib.quplog_load(self._open_log(), job_id, out)
+        _check(status, f"job {job_id}")
         job = ffi.gc(out[0], lib.quplog_job_free)
         return Details(
             record=self._record(job.info),
@@ -447,6 +469,19 @@ class LogStore:
             errors=tuple(_bytes(job.errors[i]) for i in range(job.error_count)),
             result_dropped=job.result_dropped,
         )
+
+    def _was_moved(self, job_id: int) -> bool:
+        """Whether a log that is only read is out of date, because others compacted it: read it anew.
+
+        What it knows of the job then stands elsewhere.
+        """
+        known = lib.quplog_info(self._open_log(), job_id, ffi.new("quplog_job_info *")) == 0
+        if not known or self._read_again is None:
+            return False
+        old, self._log = self._log, ffi.gc(self._read_again(), lib.quplog_free)
+        self._names.clear()
+        _check(lib.quplog_close(old))
+        return True
 
     def find(
         self,

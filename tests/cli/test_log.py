@@ -108,6 +108,7 @@ def test_follow_goes_on_when_what_it_stood_in_is_compacted_away(
     assert following.stdout is not None
     lines = map(json.loads, following.stdout)
     small = JobQueue(live_shop.directory, workers=0, segment_size=1 << 16)
+    small.counts()  # opened by the first verb
     live_shop.jq.enqueue_many([live_shop.send.job(n, "kim" * 1500) for n in range(300)])
     for _ in range(3):
         last = live_shop.send.enqueue(8, "kim" * 20_000)
