@@ -137,8 +137,8 @@ static int take(struct core *q, int (*usable)(struct core *q))
         if (status)
             gate_give(&q->append, q->io);
     }
-    if (status == QUPLOG_FAILED)
-        turn_drop(q);
+    if (status && control_poisoned(&q->control))
+        turn_drop(q); /* also for who came to drop while this one was in the gate */
     FAILPOINT("taken");
     return status;
 }
@@ -175,11 +175,10 @@ void turn_drop(struct core *q)
     const struct io *io = q->io;
     if (!control_poisoned(&q->control) || core_is_copy(q) || !gate_try(&q->append))
         return; /* whoever is in it comes here when he leaves */
-    if (io->mutex_trylock(io->world, &q->sync.mutex)) {
-        lock_file_close(&q->slot.lock);
-        lock_file_close(&q->probe);
-        lock_file_close(&q->lock);
-        io->mutex_unlock(io->world, &q->sync.mutex);
-    }
+    io->mutex_lock(io->world, &q->sync.mutex); /* whoever leads ends first */
+    lock_file_close(&q->slot.lock);
+    lock_file_close(&q->probe);
+    lock_file_close(&q->lock);
+    io->mutex_unlock(io->world, &q->sync.mutex);
     gate_give(&q->append, io);
 }
