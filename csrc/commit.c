@@ -36,6 +36,8 @@ static int begin_to_decide(struct core *q)
     int status = QUPLOG_NOT_FOUND;
     for (int i = 1; i <= TRIES && status == QUPLOG_NOT_FOUND; i++) {
         status = core_usable(q);
+        if (status == QUPLOG_FAILED)
+            turn_drop(q);
         if (status == QUPLOG_OK && far_behind(q)) {
             status = follow_view(q);
             if (status == QUPLOG_OK)

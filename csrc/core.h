@@ -50,7 +50,7 @@ struct core {
 
     struct gate append;
     int64_t waiting_since_us; /* guarded by it: for another process that appends ... */
-    int64_t waited_until_us;  /* ... with pauses of a second at most; 0: it let go */
+    int64_t waited_until_us;  /* ... with pauses of a second at most; 0: no more */
     bool viewing; /* whoever holds `append` holds `view` too, and the table is caught up */
 
     struct io_mutex view; /* guards what follows */

@@ -103,14 +103,16 @@ static int in_words(int status)
 static int wait_patiently(struct core *q)
 {
     int64_t now = core_monotonic(q);
-    if (now - q->waited_until_us > LOOK_US)
+    if (q->waited_until_us == 0 || now - q->waited_until_us > LOOK_US)
         q->waiting_since_us = now;
     bool limited = q->lock_timeout_us < INT64_MAX - q->waiting_since_us;
     int64_t deadline_us = limited ? q->waiting_since_us + q->lock_timeout_us : INT64_MAX;
     bool last = deadline_us <= now + LOOK_US;
     int status = wait_for_byte(q, last ? deadline_us : now + LOOK_US);
-    q->waited_until_us = status ? core_monotonic(q) : 0;
-    return status == -EAGAIN && !last ? -EINTR : status;
+    if (status == -EAGAIN && !last)
+        status = -EINTR;
+    q->waited_until_us = status == -EINTR ? core_monotonic(q) : 0;
+    return status;
 }
 
 /* With the gate held. */
@@ -153,8 +155,8 @@ static int take(struct core *q, bool at_once, int (*usable)(struct core *q))
         if (status)
             gate_give(&q->append, q->io);
     }
-    if (status == QUPLOG_FAILED)
-        turn_drop(q);
+    if (status && control_poisoned(&q->control))
+        turn_drop(q); /* also for who came to drop while this one was in the gate */
     FAILPOINT("taken");
     return status;
 }

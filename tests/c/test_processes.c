@@ -566,6 +566,22 @@ TEST(a_process_that_only_looks_lets_go_of_a_log_that_failed)
     gather();
 }
 
+/* It has never appended, so there is no flusher to do it. */
+TEST(a_process_that_only_decides_lets_go_of_a_log_that_failed)
+{
+    gather();
+    struct mate *a = enlist(), *decider = enlist(), *fresh = enlist();
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(decider, deed_open, 0).status, QUPLOG_OK);
+    uint64_t id = tell(a, deed_put, 0).id;
+    set_trap(a, true, TRAP_FAIL);
+    CHECK_EQUAL(tell(a, deed_sync, 0).status, QUPLOG_FAILED);
+    CHECK_EQUAL(tell(decider, deed_cancel, id).status, QUPLOG_FAILED);
+    CHECK_EQUAL(tell_wish(fresh, (struct wish){.deed = deed_open, .us = 5000000}).status,
+                QUPLOG_OK);
+    gather();
+}
+
 TEST(a_log_deleted_under_its_processes_fails_at_the_sync)
 {
     gather();
@@ -602,6 +618,7 @@ int main(int argc, char **argv)
         LISTED(a_failed_sync_fails_every_process_and_the_next_to_open_recovers),
         LISTED(an_idle_process_lets_go_of_a_log_that_failed),
         LISTED(a_process_that_only_looks_lets_go_of_a_log_that_failed),
+        LISTED(a_process_that_only_decides_lets_go_of_a_log_that_failed),
         LISTED(a_log_deleted_under_its_processes_fails_at_the_sync),
     };
     return RUN(tests, argc, argv);

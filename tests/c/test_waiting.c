@@ -255,7 +255,7 @@ TEST(what_is_accepted_beside_a_close_is_durable)
 static struct {
     struct io io;
     pthread_t closer;
-    quplog *log; /* NULL: nothing is up */
+    _Atomic(quplog *) log; /* NULL: nothing is up */
     _Atomic bool armed, inside;
 } late;
 
@@ -297,7 +297,7 @@ TEST(a_close_is_never_slept_through_by_the_flusher)
 static struct {
     struct io io;
     pthread_t closer;
-    quplog *log; /* NULL: nothing is up */
+    _Atomic(quplog *) log; /* NULL: nothing is up */
     _Atomic bool writing, closed;
     _Atomic int waits;
 } interrupted;
