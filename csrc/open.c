@@ -628,7 +628,14 @@ static int sync_all(struct core *q)
     return status;
 }
 
-/* The same for the last turn: nothing else can end it. */
+/* Who has written nothing does not wait for somebody else's sync, which may stand still. */
+static int sync_for_close(struct core *q)
+{
+    bool wrote = atomic_load(&q->unflushed) || atomic_load(&q->flusher_state);
+    return wrote ? sync_all(q) : sync_try(&q->sync);
+}
+
+/* A signal does not end this either. */
 static int take_last_turn(struct core *q)
 {
     int status;
@@ -665,7 +672,7 @@ static void let_appenders_end(struct core *q)
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    int status = q->read_only ? QUPLOG_OK : sync_all(q);
+    int status = q->read_only ? QUPLOG_OK : sync_for_close(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
     let_appenders_end(q);
