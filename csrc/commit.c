@@ -133,6 +133,7 @@ static void tell_others(struct core *q, const struct commit *commit)
 /* The first frame after quiet wakes the flusher of this process; the others find it awake. */
 static void arm_flusher(struct core *q)
 {
+    atomic_store_explicit(&q->has_written, 1, memory_order_relaxed);
     if (!atomic_exchange_explicit(&q->unflushed, 1, memory_order_acq_rel))
         control_bump(q->io, &q->control.page->flush, CONTROL_ALL, q->flush_bit);
 }

@@ -72,7 +72,8 @@ struct core {
     int64_t kept_out_since_us;  /* guarded by it: since when it did not get the lock KEEP; 0 */
     _Atomic int64_t held_up_until_us; /* what is due could not be done: it is tried again then */
     _Atomic uint32_t drops; /* how often turn_drop() was called */
-    _Atomic uint32_t unflushed; /* this process has frames that no flush has covered yet */
+    _Atomic uint32_t has_written; /* this process has appended something */
+    _Atomic uint32_t unflushed;   /* and that by frames which no flush has covered yet */
     void (*start_flusher)(struct core *q); /* of a higher floor */
     uint32_t flush_bit; /* of the word `flush`, for this process */
     struct io_thread flusher;

@@ -615,6 +615,12 @@ int quplog_open(const char *path, const quplog_options *options, quplog **out,
 
 /* ---- closing ---- */
 
+/* Who has written nothing does not wait for somebody else's sync, which may stand still. */
+static int sync_for_close(struct core *q)
+{
+    return atomic_load(&q->has_written) ? commit_sync_all(q) : sync_try(&q->sync);
+}
+
 /* What nothing else can end: a signal does not either. */
 static int take_last_turn(struct core *q)
 {
@@ -652,7 +658,7 @@ static void let_appenders_end(struct core *q)
 static int close_core(struct core *q)
 {
     const struct io *io = q->io;
-    int status = q->read_only ? QUPLOG_OK : commit_sync_all(q);
+    int status = q->read_only ? QUPLOG_OK : sync_for_close(q);
     if (status == QUPLOG_OK && control_poisoned(&q->control))
         status = QUPLOG_FAILED;
     let_appenders_end(q);

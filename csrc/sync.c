@@ -172,3 +172,11 @@ int sync_to(struct sync *sync, uint64_t lsn)
     }
     return QUPLOG_OK;
 }
+
+int sync_try(struct sync *sync)
+{
+    if (control_poisoned(sync->control))
+        return QUPLOG_FAILED;
+    int status = try_to_lead(sync);
+    return status == -EAGAIN || status == -EMFILE ? QUPLOG_OK : status;
+}

@@ -41,6 +41,8 @@ int sync_heal(struct sync *sync);
 /* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED; -EMFILE: for
  * ten seconds neither this process nor another could sync. */
 int sync_to(struct sync *sync, uint64_t lsn);
+/* Make everything durable, unless somebody is at it: he may stand still. */
+int sync_try(struct sync *sync);
 /* Fail this log from now on, for everybody who has it open. */
 void sync_poison(struct sync *sync);
 

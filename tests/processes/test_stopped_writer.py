@@ -207,6 +207,18 @@ def test_who_stands_still_in_a_sync_keeps_nobody_from_writing(place: Place) -> N
     place.judge()
 
 
+def test_who_only_looked_can_close_while_another_stands_still_in_a_sync(place: Place) -> None:
+    leader, unsynced, synced, looker = [place.app(workers=0) for _ in range(4)]
+    for app in unsynced, synced, looker:
+        app.ask("counts")
+    assert leader.ask("flood_synced") == "flooding"
+    stop_while_it_leads_a_sync(leader, unsynced, synced)
+    looker.ask("counts")
+    assert looker.ask("close") == "closed"
+    leader.signal(signal.SIGCONT)
+    assert synced.answer().isdecimal()
+
+
 def test_who_dies_in_a_sync_is_followed_by_another_leader(place: Place) -> None:
     leader, unsynced, synced = [place.app(workers=0) for _ in range(3)]
     for app in unsynced, synced:
