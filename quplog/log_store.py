@@ -471,9 +471,9 @@ class LogStore:
         )
 
     def _was_moved(self, job_id: int) -> bool:
-        """Whether a log that is only read is out of date, because others compacted it: read it anew.
+        """Whether a log that is only read is out of date, because others compacted it.
 
-        What it knows of the job then stands elsewhere.
+        Then it is read anew: what it knows of the job stands elsewhere.
         """
         known = lib.quplog_info(self._open_log(), job_id, ffi.new("quplog_job_info *")) == 0
         if not known or self._read_again is None:
