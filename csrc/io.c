@@ -32,6 +32,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,19 +129,23 @@ static int system_fsync(void *w, int fd)
     return sync_once(fsync, fd);
 }
 
+/* Without the times, which fstat(2) asks for. A file whose times somebody has seen gets new ones
+ * with its next write (multigrain timestamps, Linux 6.13), and where there is no journal the sync
+ * after that writes the inode too: 150 us for a durable append became 105. */
 static int system_stat(void *w, int fd, struct io_stat *out)
 {
     (void)w;
-    struct stat found;
-    int status = (int)SYSTEM_CALL(fstat(fd, &found));
+    enum { WANTED = STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE };
+    struct statx found;
+    int status = (int)SYSTEM_CALL(statx(fd, "", AT_EMPTY_PATH, WANTED, &found));
     if (status)
         return status;
     *out = (struct io_stat){
-        .size = (uint64_t)found.st_size,
-        .device = found.st_dev,
-        .inode = found.st_ino,
-        .links = found.st_nlink,
-        .is_directory = S_ISDIR(found.st_mode),
+        .size = found.stx_size,
+        .device = makedev(found.stx_dev_major, found.stx_dev_minor),
+        .inode = found.stx_ino,
+        .links = found.stx_nlink,
+        .is_directory = S_ISDIR(found.stx_mode),
     };
     return 0;
 }
