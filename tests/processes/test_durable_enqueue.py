@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from watched import PATIENCE, PRELUDE
+from watched import PATIENCE, PRELUDE, need_strace, skip_if_forbidden
 
 JOBS = 20
 
@@ -26,8 +24,7 @@ with JobQueue("jobs", workers=0) as jq:
 
 def test_no_look_at_a_file_s_times_makes_its_next_sync_write_them(tmp_path: Path) -> None:
     """Times that were seen change with the next write, and the sync then writes the inode too."""
-    if not shutil.which("strace"):
-        pytest.fail("strace is missing, which scripts/machine.sh would have installed")
+    need_strace()
     trace = tmp_path / "strace"
     calls = "trace=?stat,?fstat,?newfstatat,?statx,fdatasync"
     command = ["strace", "-f", "-e", calls, "-o", str(trace), sys.executable, "-P", "-c"]
@@ -40,8 +37,7 @@ def test_no_look_at_a_file_s_times_makes_its_next_sync_write_them(tmp_path: Path
         text=True,
         timeout=PATIENCE,
     )
-    if "not permitted" in ran.stderr:
-        pytest.skip(f"strace may not look at processes here: {ran.stderr}")
+    skip_if_forbidden(ran.stderr)
     assert ran.returncode == 0, ran.stderr
     _, _, after = trace.read_text().partition('"begin"')
     between, _, _ = after.partition('"end"')

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-from watched import Program, Programs, eventually, fall_asleep, processor_ticks, system_calls
+from watched import (
+    Program,
+    Programs,
+    eventually,
+    fall_asleep,
+    need_strace,
+    processor_ticks,
+    system_calls,
+)
 
 from quplog import JobQueue, JobState
 from quplog.log_store import LogReader
@@ -49,8 +55,7 @@ PRODUCER = """
 
 def test_who_has_nothing_to_do_makes_no_system_call(tmp_path: Path) -> None:
     """Also beside ready jobs of a task that nobody has registered, and of a paused queue."""
-    if not shutil.which("strace"):
-        pytest.fail("strace is missing, which scripts/machine.sh would have installed")
+    need_strace()
     with Programs(tmp_path) as run:
         worker = run(WORKER)
         assert worker.line() == "up"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,18 @@ def system_calls(pids: Iterable[int], seconds: float, directory: Path) -> list[s
     return _trace(pids, seconds, directory)
 
 
+def need_strace() -> None:
+    """Fail the test if there is no strace to look with."""
+    if not shutil.which("strace"):
+        pytest.fail("strace is missing, which scripts/machine.sh would have installed")
+
+
+def skip_if_forbidden(told: str) -> None:
+    """Skip the test if strace told that it may not look at processes here."""
+    if "not permitted" in told:
+        pytest.skip(f"strace may not look at processes here: {told}")
+
+
 def _trace(pids: list[int], seconds: float, directory: Path) -> list[str]:
     trace = directory / "strace"
     command = ["strace", "-f", "-o", str(trace)]
@@ -193,8 +206,7 @@ def _trace(pids: list[int], seconds: float, directory: Path) -> list[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
         first = strace.stderr.readline()  # "strace: Process 1234 attached with 5 threads"
-        if "not permitted" in first:
-            pytest.skip(f"strace may not look at processes here: {first}")
+        skip_if_forbidden(first)
         assert "attached" in first, first
         try:
             strace.wait(seconds)
