@@ -108,8 +108,8 @@ static int fake_wait(void *w, uint32_t *word, uint32_t expected, int64_t deadlin
     const struct io *io = io_system();
     if (word != atomic_load(&fake.attention))
         return io->futex_wait(w, word, expected, deadline_us, flags, bits);
+    atomic_fetch_add(&fake.sleeps, 1); /* before what a test waits for */
     atomic_store(&fake.deadline_us, deadline_us);
-    atomic_fetch_add(&fake.sleeps, 1);
     int status = 0;
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == expected && status == 0) {
         if (deadline_us >= 0 && deadline_us <= atomic_load(&fake.now_us))
