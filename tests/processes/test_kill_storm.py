@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 from namespaces import Group, namespace_command
-from storm import PATIENCE, Plan, Storm
+from storm import Plan, Storm
 
 PROGRAMS = Path(__file__).parent
-NIGHTLY = PROGRAMS.parent / "nightly" / "kill_storm.py"
 
 
 def test_no_kill_loses_a_job_or_runs_a_finished_one_again(tmp_path: Path) -> None:
@@ -36,12 +33,3 @@ def test_nor_while_the_log_is_compacted_all_the_time(tmp_path: Path) -> None:
     assert result["violations"] == []
     assert result["copied by compaction"] > 0
     assert result["trimmed up to"] > 0
-
-
-def test_the_nightly_storm_ends_with_one_line_of_json() -> None:
-    command = [sys.executable, NIGHTLY, "--kills", "3", "--jobs", "500", "--seed", "3"]
-    storm = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    result = json.loads(storm.stdout)
-    assert (storm.returncode, result["violations"]) == (0, []), storm.stderr
-    assert sum(result["kills"].values()) == 3
-    assert result["jobs"] >= 500
