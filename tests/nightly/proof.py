@@ -79,7 +79,9 @@ def build(target: str, *definitions: str, folder: str = "proofs") -> Path:
     `definitions` are CMake's, like `QUPLOG_SANITIZE=address`; each folder has its own.
     """
     place = ROOT / "build" / folder
-    defines = [f"-D{definition}" for definition in ("CMAKE_BUILD_TYPE=RelWithDebInfo", *definitions)]
+    defines = [
+        f"-D{definition}" for definition in ("CMAKE_BUILD_TYPE=RelWithDebInfo", *definitions)
+    ]
     commands = [
         ["cmake", "-S", ROOT, "-B", place, "-G", "Ninja", *defines],
         ["cmake", "--build", place, "--parallel", str(os.cpu_count() or 1), "--target", target],
