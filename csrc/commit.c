@@ -175,10 +175,10 @@ int commit_frame(struct core *q, struct commit *commit)
     return status;
 }
 
-int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn)
+int commit_ops(struct core *q, uint32_t op_count, struct buffer *ops, uint64_t *lsn)
 {
     struct commit commit = {.body = {ops->data, ops->length},
-                            .body_crc = crc32c(0, ops->data, ops->length),
+                            .body_crc = op_seal(ops, 0, 0),
                             .op_count = op_count,
                             .urgent = true};
     int status = commit_frame(q, &commit);

@@ -47,7 +47,7 @@ void commit_end(struct core *q);
 /* In between: append and apply. What it made finished is told to those who wait for it. */
 int commit_frame(struct core *q, struct commit *commit);
 /* The same for urgent ops in a buffer, summed here; they wake nobody. *lsn (may be NULL). */
-int commit_ops(struct core *q, uint32_t op_count, const struct buffer *ops, uint64_t *lsn);
+int commit_ops(struct core *q, uint32_t op_count, struct buffer *ops, uint64_t *lsn);
 /* A SYNCED frame: the witness of what is durable now. */
 int commit_witness(struct core *q, bool closing);
 /* A TRIM frame: all below `first_lsn` has been copied forward, and that is durable. */

@@ -44,7 +44,8 @@ int fetch_op(struct core *q, uint64_t lsn, struct buffer *bytes, struct op *op)
     bytes->length = length;
     size_t position = 0;
     struct span body = {bytes->data, length};
-    return op_next(body, &position, op, NULL) == OP_VALID ? QUPLOG_OK : QUPLOG_CORRUPT;
+    bool good = op_intact(body) && op_next(body, &position, op, NULL) == OP_VALID;
+    return good ? QUPLOG_OK : QUPLOG_CORRUPT;
 }
 
 int fetch_put(struct core *q, uint64_t id, uint64_t put_lsn, struct buffer *bytes, struct op *op)

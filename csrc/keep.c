@@ -15,7 +15,6 @@
 #include <errno.h>
 
 #include "compact.h"
-#include "crc32c.h"
 #include "flush.h"
 #include "follow.h"
 #include "roster.h"
@@ -168,7 +167,7 @@ static int forget_some(struct core *q, bool *more)
     if (*more) {
         status = op_encode_forget(&ops, succeeded, failed, (struct span){NULL, 0});
         struct commit commit = {.body = {ops.data, ops.length},
-                                .body_crc = crc32c(0, ops.data, ops.length),
+                                .body_crc = op_seal(&ops, 0, 0),
                                 .op_count = 1,
                                 .urgent = true,
                                 .quiet = true};

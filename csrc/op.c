@@ -1,6 +1,8 @@
 /* op.c: see op.h. One decoder and one encoder for each type, side by side. */
 #include "op.h"
 
+#include "crc32c.h"
+
 /* ---- the common parts ---- */
 
 /* Take `n` bytes off the front of `rest`; false if there are fewer. */
@@ -715,4 +717,32 @@ enum op_verdict op_next(struct span body, size_t *position, struct op *out, stru
     if (length < fixed)
         return OP_MALFORMED;
     return decode(p, (struct span){p + fixed, length - fixed}, out, names);
+}
+
+/* ---- the check of an op that is read alone ---- */
+
+enum { CHECK_AT = 2 };
+
+/* Of all bytes but its own. */
+static uint16_t check_of(const unsigned char *op, size_t length)
+{
+    uint32_t sum = crc32c(0, op, CHECK_AT);
+    return (uint16_t)crc32c(sum, op + CHECK_AT + 2, length - CHECK_AT - 2);
+}
+
+uint32_t op_seal(struct buffer *ops, size_t from, uint32_t sum)
+{
+    size_t at = from;
+    while (at < ops->length) {
+        unsigned char *op = ops->data + at;
+        size_t length = align8(get_u32(op + 4));
+        put_u16(op + CHECK_AT, check_of(op, length));
+        at += length;
+    }
+    return crc32c(sum, ops->data + from, ops->length - from);
+}
+
+bool op_intact(struct span op)
+{
+    return op.length >= OP_HEADER && get_u16(op.data + CHECK_AT) == check_of(op.data, op.length);
 }

@@ -1,7 +1,11 @@
 /* op.h: ops (one state change of one thing each) as bytes and as structs. Pure; the fuzz target.
  *
- * An op is an 8-byte header (type u8, flags u8, zero u16, length u32: all of it, unpadded), a fixed
- * part, then what varies; it is padded with zeros to 8 bytes. docs/FORMAT.md draws every byte.
+ * An op is an 8-byte header (type u8, flags u8, check u16, length u32: all of it, unpadded), a
+ * fixed part, then what varies; it is padded with zeros to 8 bytes. docs/FORMAT.md draws every
+ * byte.
+ *
+ * A frame's sum covers its ops when a log is opened or verified. A payload is read long after that,
+ * alone, from wherever its frame lies: the check is for then. Its 16 bits make no op longer.
  *
  * op_next() takes the ops of a frame's body apart one by one. It trusts nothing: each length is
  * checked against what encloses it. An unknown type that is not marked skippable, or an unknown
@@ -138,6 +142,12 @@ enum op_verdict { OP_VALID = 0, OP_END = 1, OP_SKIPPED = 2, OP_MALFORMED = 3, OP
 /* Decode the op at *position of `body` and move on behind it. A PUT without names gets those of
  * the PUT before it from `names` (zeroed before a frame's first op; NULL: leave them empty). */
 enum op_verdict op_next(struct span body, size_t *position, struct op *out, struct op_job *names);
+
+/* Before they are appended: give the ops from `from` on their checks, and carry `sum`, the CRC of
+ * the ops before them, on over them. */
+uint32_t op_seal(struct buffer *ops, size_t from, uint32_t sum);
+/* Whether these are the bytes of one op, padding included, as they were sealed. */
+bool op_intact(struct span op);
 
 /* The value of an optional field; data is NULL if there is none. */
 struct span op_field(struct span fields, enum op_field_tag tag);

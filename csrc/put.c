@@ -5,7 +5,6 @@
  * lock: that is what makes a tick happen once.
  */
 #include "commit.h"
-#include "crc32c.h"
 
 /* ---- from a spec to a PUT op ---- */
 
@@ -101,7 +100,7 @@ int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t
     int status = encode(&ops, spec, span_of(payload, length), due_us, false);
     if (status == QUPLOG_OK) {
         struct commit commit = {.body = {ops.data, ops.length},
-                                .body_crc = crc32c(0, ops.data, ops.length),
+                                .body_crc = op_seal(&ops, 0, 0),
                                 .op_count = 1,
                                 .put_count = 1,
                                 .earliest_us = due_us,
@@ -167,7 +166,7 @@ static int accept(quplog_batch *batch, size_t before)
         batch->ops.length = before;
         return QUPLOG_TOO_LARGE;
     }
-    batch->crc = crc32c(batch->crc, batch->ops.data + before, batch->ops.length - before);
+    batch->crc = op_seal(&batch->ops, before, batch->crc);
     batch->op_count++;
     return QUPLOG_OK;
 }

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 
-#include "crc32c.h"
 #include "failpoint.h"
 #include "fetch.h"
 #include "roster.h"
@@ -229,7 +228,7 @@ static int append_turn(quplog_worker *worker, const struct choice *choice, uint3
     bool released = worker->has && outcome->kind == QUPLOG_RUN_RELEASE;
     bool later = worker->has && runs_again(outcome);
     struct commit commit = {.body = {worker->ops.data, worker->ops.length},
-                            .body_crc = crc32c(0, worker->ops.data, worker->ops.length),
+                            .body_crc = op_seal(&worker->ops, 0, 0),
                             .op_count = count,
                             .wake_count = released,
                             .wake_bits = released ? IO_ALL_BITS : 0,

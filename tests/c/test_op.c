@@ -1,4 +1,5 @@
 /* Ops: what is written comes back, and no byte of a body is trusted. */
+#include "crc32c.h"
 #include "op.h"
 
 #include "random.h"
@@ -546,6 +547,32 @@ static void encode_all(struct buffer *b)
     REQUIRE(!failed);
 }
 
+TEST(the_check_of_an_op_notices_each_bit_that_has_changed)
+{
+    struct buffer b = {0};
+    size_t ops = 0;
+    encode_all(&b);
+    size_t half = b.length;
+    uint32_t sum = op_seal(&b, 0, 0);
+    CHECK_EQUAL(sum, crc32c(0, b.data, half));
+    encode_all(&b);
+    sum = op_seal(&b, half, sum); /* it goes on from there */
+    CHECK_EQUAL(sum, crc32c(0, b.data, b.length));
+    for (size_t at = 0, length; at < b.length; at += length, ops++) {
+        length = align8(get_u32(b.data + at + 4));
+        struct span op = {b.data + at, length};
+        CHECK(op_intact(op));
+        for (size_t bit = 0; bit < 8 * length; bit++) {
+            b.data[at + bit / 8] ^= (unsigned char)(1 << bit % 8);
+            CHECK(!op_intact(op));
+            b.data[at + bit / 8] ^= (unsigned char)(1 << bit % 8);
+        }
+    }
+    CHECK(ops > TYPES);
+    CHECK(!op_intact((struct span){b.data, OP_HEADER - 1}));
+    buffer_free(&b);
+}
+
 static bool inside(struct span body, struct span s)
 {
     return s.length == 0
@@ -740,6 +767,7 @@ int main(int argc, char **argv)
         LISTED(a_first_put_without_names_is_malformed),
         LISTED(an_unknown_type_is_skipped_only_if_it_says_so),
         LISTED(an_unknown_field_is_skipped_only_if_it_says_so),
+        LISTED(the_check_of_an_op_notices_each_bit_that_has_changed),
         LISTED(every_cut_of_a_body_is_an_end_or_malformed),
         LISTED(an_op_shorter_than_its_parts_is_malformed),
         LISTED(every_byte_changed_never_leads_outside),

@@ -1,4 +1,6 @@
 /* The verbs by which jobs are put, run, looked at and changed, through quplog.h. */
+#include <fcntl.h>
+
 #include "verbs_lab.h"
 
 /* ---- put and run ---- */
@@ -36,6 +38,43 @@ TEST(a_job_goes_from_put_to_result)
     check_bytes(job->result, "result");
     CHECK_EQUAL(job->error_count, 0);
     quplog_job_free(job);
+    quplog_worker_free(worker);
+    close_log(q);
+}
+
+/* Change a byte of what stands in the first segment, as a failing device does under a running
+ * process. */
+static void rot(const char *text)
+{
+    static unsigned char bytes[64 << 10];
+    char path[4200];
+    snprintf(path, sizeof path, "%s/log/0000000000000000.log", test_directory());
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    ssize_t length = pread(fd, bytes, sizeof bytes, 0);
+    const unsigned char *at = memmem(bytes, (size_t)length, text, strlen(text));
+    REQUIRE(at);
+    unsigned char changed = *at ^ 1;
+    REQUIRE(pwrite(fd, &changed, 1, at - bytes) == 1);
+    close(fd);
+}
+
+TEST(a_payload_that_has_rotted_since_the_log_was_opened_is_not_run_and_the_next_one_is)
+{
+    quplog *q = open_log();
+    uint64_t rotten = put_as(q, &SPEC, "to: ann", 0), sound = put_as(q, &SPEC, "to: bob", 0);
+    rot("to: ann");
+    quplog_worker *worker = new_worker(q);
+    CHECK_EQUAL(claim(worker), rotten);
+    const quplog_claim *c = quplog_worker_claim(worker);
+    CHECK_EQUAL(c->payload_status, QUPLOG_CORRUPT);
+    CHECK_EQUAL(c->payload.length, 0);
+    CHECK_EQUAL(end_run(worker, QUPLOG_RUN_FAILED, 0, "rotten"), QUPLOG_OK);
+    CHECK_EQUAL(claim(worker), sound);
+    check_bytes(c->payload, "to: bob");
+    rot("rotten");
+    quplog_job *job = NULL;
+    CHECK_EQUAL(quplog_load(q, rotten, &job), QUPLOG_CORRUPT);
     quplog_worker_free(worker);
     close_log(q);
 }
@@ -606,6 +645,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(a_job_goes_from_put_to_result),
+        LISTED(a_payload_that_has_rotted_since_the_log_was_opened_is_not_run_and_the_next_one_is),
         LISTED(what_breaks_the_rules_is_refused_and_puts_nothing),
         LISTED(jobs_are_claimed_by_priority_then_age_over_all_lanes),
         LISTED(only_tasks_and_queues_that_are_served_are_claimed),

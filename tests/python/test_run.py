@@ -21,6 +21,7 @@ from quplog import (
     JobNotFound,
     JobQueue,
     JobState,
+    LogCorrupt,
     current_job,
 )
 
@@ -222,6 +223,28 @@ def test_arguments_that_cannot_be_read_fail_the_job_at_once(make: Callable[..., 
         jq.job(job_id).result(timeout=0)
     assert (jq.job(job_id).attempt, ran) == (1, [1])
     assert healthy.refresh().state == "succeeded"
+
+
+def test_arguments_that_rotted_on_the_disk_fail_their_job_and_no_other(
+    make: Callable[..., JobQueue], path: Path
+) -> None:
+    jq = make(workers=1)
+    sent: list[str] = []
+
+    @jq.task()
+    def send(to: str) -> None:
+        sent.append(to)
+
+    rotten, sound = send.enqueue(to="ann"), send.enqueue(to="bob")
+    (segment,) = path.glob("*.log")
+    with segment.open("r+b") as file:
+        file.seek(file.read().index(b"ann"))
+        file.write(b"eve")
+    jq.start()
+    assert sound.result(PATIENCE) is None
+    with pytest.raises(LogCorrupt, match=f"job {rotten.id}"):
+        rotten.result(PATIENCE)
+    assert (jq.counts()[JobState.FAILED], sent) == (1, ["bob"])
 
 
 @pytest.mark.parametrize("result", [object(), bytes(5 << 20)])
