@@ -1,4 +1,4 @@
-/* The disk in memory, by which quplog is proved, loses what a real one may lose, and nothing else. */
+/* The disk in memory, which proves quplog, loses what a real one may lose, and nothing else. */
 #include "disk.h"
 #include "open.h"
 #include "random.h"
