@@ -122,6 +122,7 @@ typedef struct quplog quplog;
 typedef struct quplog_worker quplog_worker;
 typedef struct quplog_batch quplog_batch;
 typedef struct quplog_reader quplog_reader;
+typedef struct quplog_scan quplog_scan;
 
 typedef struct quplog_options {
     uint64_t segment_size;       /* bytes; 0: as stored in the log, at first 16 MiB */
@@ -246,6 +247,58 @@ typedef struct quplog_record {
     quplog_bytes name;       /* SCHEDULE: id; WORKER: host */
     quplog_bytes data;       /* PUT: payload; FINISH: result; RETRY: error; SCHEDULE: rule */
 } quplog_record;
+
+/* What is wrong with a part of a log, or with a file of it. */
+enum quplog_damage_kind {
+    QUPLOG_DAMAGE_NONE = 0,
+    QUPLOG_DAMAGE_FRAME = 1,     /* one frame, whose length can be believed, is not as written */
+    QUPLOG_DAMAGE_BYTES = 2,     /* bytes that are no frame; there is no telling of how many */
+    QUPLOG_DAMAGE_ZEROS = 3,     /* zeros where something had stood */
+    QUPLOG_DAMAGE_MISSING = 4,   /* no file holds this part: removed, or cut off a file's end */
+    QUPLOG_DAMAGE_UNCHECKED = 5, /* no header, so what stands behind it can't be checked */
+    QUPLOG_DAMAGE_HEADER = 6,    /* no header, but its frames could be checked all the same */
+    QUPLOG_DAMAGE_FOREIGN = 7,   /* a file of another log: it was not read */
+    QUPLOG_DAMAGE_DUPLICATE = 8, /* a copy of a segment that stands in another file: not read */
+    QUPLOG_DAMAGE_MISNAMED = 9   /* named for another place than its header says: read as that */
+};
+
+/* What a damage cost. */
+enum quplog_loss {
+    QUPLOG_LOSS_NOTHING = 0, /* no record stood there, or it was copied forward before */
+    QUPLOG_LOSS_TORN = 1,    /* nobody had been told that what stood there was durable */
+    QUPLOG_LOSS_DURABLE = 2  /* it had been acknowledged as durable */
+};
+
+typedef struct quplog_damage {
+    int32_t kind;            /* enum quplog_damage_kind */
+    uint32_t op_count;       /* _FRAME: the ops in it */
+    uint64_t lsn, end_lsn;   /* the part of the log; of a file that was not read: 0 */
+    uint64_t offset, length; /* where in `file`; _MISSING: how many bytes are missing */
+    char file[80];           /* empty: there is none */
+} quplog_damage;
+
+enum quplog_scan_kind { QUPLOG_SCAN_OP = 1, QUPLOG_SCAN_TRIM = 2, QUPLOG_SCAN_DAMAGE = 3 };
+
+/* What a scan came upon. Pointers are the scan's until its next call. Fields that do not belong to
+ * what it is are zero. */
+typedef struct quplog_scanned {
+    int32_t kind;            /* enum quplog_scan_kind */
+    uint32_t check;          /* OP: the CRC-32C of `op`, for quplog_scan_load() */
+    quplog_record record;    /* OP; TRIM: lsn, frame_lsn and time_us */
+    quplog_bytes op;         /* OP: the whole op as it stands */
+    int64_t created_us;      /* COPY ... */
+    int64_t started_us;
+    int64_t finished_us;
+    uint64_t ready_lsn;
+    uint64_t finish_lsn;
+    uint32_t crashes;
+    bool cancel_requested;   /* ... COPY */
+    uint64_t succeeded_below;/* FORGET; the ids are in record.data, 8 bytes each */
+    uint64_t failed_below;   /* FORGET */
+    uint64_t first_lsn;      /* TRIM: all before it is gone */
+    uint64_t next_id;        /* TRIM */
+    quplog_damage damage;    /* DAMAGE */
+} quplog_scanned;
 
 typedef struct quplog_stats {
     uint64_t tail_lsn;
@@ -406,6 +459,28 @@ int quplog_reader_skip(quplog_reader *reader, size_t most);
 /* The report so far; `size` is the total of bytes to read, for a progress bar. */
 void quplog_reader_report(quplog_reader *reader, quplog_report *out, uint64_t *size);
 void quplog_reader_close(quplog_reader *reader);
+
+/* ---- reading a damaged log ------------------------------------------------------------------ */
+
+/* Go over every segment file in a directory, each by itself, and hand out every op that stands in a
+ * valid frame, in the order of the log, and in between, at their places, the parts that are damaged
+ * or missing. Nothing is written. alone: keep others from opening the log meanwhile;
+ * QUPLOG_LOCKED if somebody has it open. _NOT_A_LOG, _UNSUPPORTED, _NO_MEMORY, -errno; `report`
+ * (may be NULL) says why. */
+int quplog_scan_open(const char *path, bool alone, quplog_scan **out, quplog_report *report);
+/* QUPLOG_OK; _EMPTY at the end; _UNSUPPORTED, _NO_MEMORY, -errno. */
+int quplog_scan_next(quplog_scan *scan, quplog_scanned *out);
+/* Go on to the next damage, over at most `most` ops. QUPLOG_OK, with a damage or one of kind _NONE:
+ * go on; else as quplog_scan_next(). */
+int quplog_scan_damage(quplog_scan *scan, size_t most, quplog_damage *out);
+/* At the end, when it is known what had been durable and where the log begins: enum quplog_loss. */
+int quplog_scan_judge(const quplog_scan *scan, const quplog_damage *damage);
+/* What was found so far; end_lsn: all that is known of the log stands before it. `size` as above.*/
+void quplog_scan_report(const quplog_scan *scan, quplog_report *out, uint64_t *size);
+/* An op that was handed out, once more. QUPLOG_OK; _CORRUPT: it is not what it was. */
+int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t check,
+                     quplog_bytes *op);
+void quplog_scan_close(quplog_scan *scan);
 
 /* cffi: end */
 

@@ -391,21 +391,32 @@ static int next_candidate(struct segment_cursor *c, uint64_t offset, uint64_t *f
     }
 }
 
+int segment_find_frame(struct segment_cursor *c, uint64_t *offset, struct frame *frame,
+                       enum frame_verdict *verdict)
+{
+    for (;; *offset += 8) {
+        *verdict = FRAME_BROKEN;
+        int status = next_candidate(c, *offset, offset);
+        if (status || *offset >= c->end)
+            return status;
+        status = segment_frame(c, *offset, frame, verdict);
+        if (status || *verdict != FRAME_BROKEN)
+            return status;
+    }
+}
+
 int segment_search_synced(struct segment_cursor *c, uint64_t offset, uint64_t *synced)
 {
     while (offset < c->end) {
         struct frame frame;
         enum frame_verdict verdict;
-        int status = next_candidate(c, offset, &offset);
-        if (status || offset >= c->end)
-            return status;
-        status = segment_frame(c, offset, &frame, &verdict);
-        if (status)
+        int status = segment_find_frame(c, &offset, &frame, &verdict);
+        if (status || verdict == FRAME_BROKEN)
             return status;
         bool valid = verdict == FRAME_VALID || verdict == FRAME_UNSUPPORTED;
         if (valid && frame.synced_lsn > *synced)
             *synced = frame.synced_lsn;
-        offset += valid || verdict == FRAME_DAMAGED ? frame.length : 8;
+        offset += verdict == FRAME_INCOMPLETE ? 8 : frame.length;
     }
     return QUPLOG_OK;
 }

@@ -111,6 +111,10 @@ void segment_cursor_drop(struct segment_cursor *cursor);
  * the cursor's until its next call. */
 int segment_frame(struct segment_cursor *cursor, uint64_t offset, struct frame *frame,
                   enum frame_verdict *verdict);
+/* The first frame at or behind *offset, at every 8 bytes: a valid one, or one whose length can be
+ * believed (all but FRAME_BROKEN). FRAME_BROKEN with *offset at the end: there is none. */
+int segment_find_frame(struct segment_cursor *cursor, uint64_t *offset, struct frame *frame,
+                       enum frame_verdict *verdict);
 /* Behind an invalid frame at `offset`: the largest synced_lsn in any valid frame up to the end. It
  * follows a length whose check holds, else it looks at every 8 bytes. */
 int segment_search_synced(struct segment_cursor *cursor, uint64_t offset, uint64_t *synced);

@@ -1,0 +1,12 @@
+/* record.h: an op as the public API shows it: for those who read a log op by op. Pure. */
+#ifndef QUPLOG_RECORD_H
+#define QUPLOG_RECORD_H
+
+#include "frame.h"
+#include "op.h"
+
+/* Fill in all but `frame_lsn`, and a PUT's `id`, which is counted by whoever takes the frame apart.
+ * What the record points to stands in the op. */
+void record_fill(quplog_record *out, const struct op *op, const struct frame *frame, uint64_t lsn);
+
+#endif
