@@ -544,8 +544,8 @@ static void describe_corrupt(struct chain *chain)
     point_at(chain, chain->files[beheaded ? next : chain->current].base, chain->lsn);
     say(chain,
         "%s is damaged at offset %llu (LSN %llu): what stood there had been acknowledged as synced "
-        "(up to LSN %llu). Nothing was changed. Restore a backup, or keep the "
-        "directory as it is: the undamaged jobs can still be read.",
+        "(up to LSN %llu). Nothing was changed. Restore a backup, or write a new log with the "
+        "undamaged jobs: quplog salvage.",
         chain->report.file, (unsigned long long)chain->report.damage_offset,
         (unsigned long long)chain->lsn, (unsigned long long)chain->durable);
 }

@@ -67,18 +67,6 @@ static bool is_job(const struct op *op)
     return op->type == QUPLOG_OP_PUT || op->type == QUPLOG_OP_COPY;
 }
 
-/* The end of an error says what went wrong; it is cut between two characters. */
-static struct span kept_error(struct span text)
-{
-    if (text.length <= OP_ERROR_KEPT)
-        return text;
-    const unsigned char *from = text.data + (text.length - OP_ERROR_KEPT);
-    const unsigned char *end = text.data + text.length;
-    while (from < end && (*from & 0xc0) == 0x80)
-        from++;
-    return (struct span){from, (size_t)(end - from)};
-}
-
 /* Read a job's result and errors, and put them with the outcomes. */
 static int read_outcome(struct pass *pass, struct candidate *c)
 {
@@ -99,7 +87,7 @@ static int read_outcome(struct pass *pass, struct candidate *c)
     c->errors_at = b->length += result.length;
     for (size_t i = 0; status == QUPLOG_OK && i < pass->fetched.error_count; i++)
         status = op_copy_add_error(b, pass->fetched.errors[i].lsn,
-                                   kept_error(pass->fetched.errors[i].text));
+                                   op_copy_kept(pass->fetched.errors[i].text));
     c->errors_length = b->length - c->errors_at;
     return status;
 }

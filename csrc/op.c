@@ -282,6 +282,17 @@ bool op_copy_error(struct span errors, size_t *position, uint64_t *lsn, struct s
     return true;
 }
 
+struct span op_copy_kept(struct span text)
+{
+    if (text.length <= OP_ERROR_KEPT)
+        return text;
+    const unsigned char *from = text.data + (text.length - OP_ERROR_KEPT);
+    const unsigned char *end = text.data + text.length;
+    while (from < end && (*from & 0xc0) == 0x80)
+        from++;
+    return (struct span){from, (size_t)(end - from)};
+}
+
 int op_copy_add_error(struct buffer *errors, uint64_t lsn, struct span error)
 {
     size_t length = 16 + align8(error.length);

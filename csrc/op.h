@@ -154,6 +154,8 @@ struct span op_field(struct span fields, enum op_field_tag tag);
 
 /* The n-th error kept in a COPY, and the LSN of the op that it was first written in. */
 bool op_copy_error(struct span errors, size_t *position, uint64_t *lsn, struct span *error);
+/* What a COPY carries of an error: its end says what went wrong; cut between two characters. */
+struct span op_copy_kept(struct span text);
 int op_copy_add_error(struct buffer *errors, uint64_t lsn, struct span error);
 int op_add_field(struct buffer *fields, enum op_field_tag tag, struct span value);
 

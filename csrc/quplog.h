@@ -295,6 +295,8 @@ typedef struct quplog_scanned {
     bool cancel_requested;   /* ... COPY */
     uint64_t succeeded_below;/* FORGET; the ids are in record.data, 8 bytes each */
     uint64_t failed_below;   /* FORGET */
+    int64_t last_us;         /* SCHEDULE */
+    bool paused;             /* SCHEDULE */
     uint64_t first_lsn;      /* TRIM: all before it is gone */
     uint64_t next_id;        /* TRIM */
     quplog_damage damage;    /* DAMAGE */
@@ -481,6 +483,38 @@ void quplog_scan_report(const quplog_scan *scan, quplog_report *out, uint64_t *s
 int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t check,
                      quplog_bytes *op);
 void quplog_scan_close(quplog_scan *scan);
+
+/* ---- a log made of what was read of another ------------------------------------------------- */
+
+/* What a scan found of a job, to be stored in another log. */
+typedef struct quplog_saved {
+    uint64_t id;
+    uint64_t put_lsn;        /* of `put` */
+    uint64_t ready_lsn;      /* READY: its place among the ready */
+    uint64_t finish_lsn;     /* finished: the op that did it */
+    int64_t created_us;
+    int64_t due_us;
+    int64_t started_us;
+    int64_t finished_us;
+    uint32_t attempt;
+    uint32_t crashes;
+    int32_t state;           /* enum quplog_job_state, but not RUNNING */
+    quplog_bytes task;
+    quplog_bytes queue;
+    quplog_bytes put;        /* the PUT, or the last COPY, as it stood */
+    quplog_bytes finish;     /* the FINISH behind it; empty: none */
+    const quplog_bytes *errors; /* the RETRY and FINISH ops behind it with errors, oldest first */
+    const uint64_t *error_lsns;
+    size_t error_count;
+} quplog_saved;
+
+/* Make a log without a job in the (existing, empty) directory `path`. Its LSNs and its job ids go on
+ * behind those of another log. QUPLOG_FULL, _INVALID, -errno: throw the directory away. */
+int quplog_seed(const char *path, uint64_t end_lsn, uint64_t next_id);
+/* Store a job under the id that it had. Not synced. QUPLOG_INVALID: it is not what a scan found. */
+int quplog_restore(quplog *log, const quplog_saved *job);
+/* Store a QUEUE or SETTINGS op as it stood. Not synced. */
+int quplog_restore_op(quplog *log, const char *op, size_t length);
 
 /* cffi: end */
 

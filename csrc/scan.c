@@ -639,6 +639,10 @@ static void fill_more(quplog_scanned *out, const struct op *op)
         out->record.data = (quplog_bytes){(const char *)op->as.forget.ids.data,
                                           op->as.forget.ids.length};
     }
+    if (op->type == QUPLOG_OP_SCHEDULE) {
+        out->last_us = op->as.schedule.last_us;
+        out->paused = op->as.schedule.paused;
+    }
     if (op->type != QUPLOG_OP_COPY)
         return;
     out->created_us = copy->created_us;

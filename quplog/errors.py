@@ -109,8 +109,9 @@ class JobTimeout(QuplogError):  # noqa: N818
 class LogCorrupt(QuplogError):  # noqa: N818
     """Bytes of the log that were acknowledged as durable are damaged, so it is not opened.
 
-    `file`, `offset` in it and `lsn` tell where (None: not known). `quplog verify DIR` shows the
-    extent. Restore a backup; until then leave the directory as it is.
+    `file`, `offset` in it and `lsn` tell where (None: not known). Leave the directory as it is.
+    `quplog verify DIR` shows the extent; restore a backup, or write a new log with all jobs that
+    are left: `quplog salvage DIR NEWDIR`.
     """
 
     def __init__(

@@ -152,6 +152,89 @@ class Stats(NamedTuple):
     next_due_us: int
 
 
+class Damage(NamedTuple):
+    """A part of a log that is not as it was written, or a file that is not what it should be."""
+
+    kind: str
+    """frame, bytes, zeros, missing, unchecked; header, foreign, duplicate, misnamed."""
+    op_count: int
+    """Of a frame: how many records stood in it."""
+    lsn: int
+    end_lsn: int
+    """The part of the log; both 0 for a file as a whole."""
+    offset: int
+    length: int
+    file: str
+    """Empty: no file holds this part."""
+
+
+class ScannedTrim(NamedTuple):
+    """A record that says that all before `first_lsn` is gone, and which ids had been given out."""
+
+    lsn: int
+    time_us: int
+    first_lsn: int
+    next_id: int
+
+
+class ScannedOp(NamedTuple):
+    """One op of a log that is scanned; fields that its type does not have are 0 or empty."""
+
+    lsn: int
+    length: int
+    check: int
+    """What `LogScan.load` needs besides, to read the whole op once more."""
+    time_us: int
+    type: str
+    id: int
+    token: int
+    due_us: int
+    generation: int
+    slot: int
+    state: JobState | None
+    reason: int
+    priority: int
+    attempt: int
+    crashes: int
+    created_us: int
+    started_us: int
+    finished_us: int
+    ready_lsn: int
+    finish_lsn: int
+    cancel_requested: bool
+    paused: bool
+    last_us: int
+    succeeded_below: int
+    failed_below: int
+    task: str
+    queue: str
+    name: str
+    data: bytes
+    """The rule of a schedule, the ids that were forgotten; else nothing."""
+
+
+class SavedJob(NamedTuple):
+    """A job of another log; `put`, `finish` and `errors` are ops as `LogScan.load` gives them."""
+
+    id: int
+    state: JobState
+    task: str
+    queue: str
+    put_lsn: int
+    ready_lsn: int
+    finish_lsn: int
+    created_us: int
+    due_us: int
+    started_us: int
+    finished_us: int
+    attempt: int
+    crashes: int
+    put: bytes
+    finish: bytes
+    errors: list[tuple[int, bytes]]
+    """The LSN of each, and the op."""
+
+
 class LogRecord(NamedTuple):
     """One op as it stands in the log; fields that its type does not have are 0 or empty."""
 
@@ -190,6 +273,10 @@ _STATES = {
 }
 _STATE_NUMBERS = {state: number for number, state in _STATES.items()}
 _OP_TYPES = {n: name.lower() for n, name in _enum_names("quplog_op_type", "QUPLOG_OP_").items()}
+_DAMAGES = {
+    n: name.lower() for n, name in _enum_names("quplog_damage_kind", "QUPLOG_DAMAGE_").items()
+}
+_LOSSES = {n: name.lower() for n, name in _enum_names("quplog_loss", "QUPLOG_LOSS_").items()}
 _ENDINGS = {n: name.lower() for n, name in _enum_names("quplog_ending", "QUPLOG_").items()}
 
 
@@ -608,6 +695,38 @@ class LogStore:
         _check(lib.quplog_paused(self._open_log(), name, len(name), out), queue)
         return bool(out[0])
 
+    # Making a log of what was read of another
+
+    def restore(self, job: SavedJob) -> None:
+        """Store a job of another log under its id. Durable with the next sync or close."""
+        buffers: list[Any] = []
+
+        def view(data: bytes) -> dict[str, Any]:
+            buffers.append(ffi.from_buffer(data))
+            return {"data": buffers[-1], "length": len(data)}
+
+        saved = ffi.new(
+            "quplog_saved *",
+            {name: getattr(job, name) for name in SavedJob._fields[4:13]}
+            | {
+                "id": job.id,
+                "state": _STATE_NUMBERS[job.state],
+                "task": view(job.task.encode()),
+                "queue": view(job.queue.encode()),
+                "put": view(job.put),
+                "finish": view(job.finish),
+                "error_count": len(job.errors),
+            },
+        )
+        errors = ffi.new("quplog_bytes[]", [view(op) for _, op in job.errors])
+        lsns = ffi.new("uint64_t[]", [lsn for lsn, _ in job.errors])
+        saved.errors, saved.error_lsns = errors, lsns
+        _check(_wait(lib.quplog_restore, self._open_log(), saved), f"job {job.id}")
+
+    def restore_op(self, op: bytes) -> None:
+        """Store a queue's or the log's settings as they stood in another log."""
+        _check(_wait(lib.quplog_restore_op, self._open_log(), op, len(op)))
+
     # The log itself
 
     def now_us(self) -> int:
@@ -859,6 +978,156 @@ class LogReader:
                 "data": _bytes(record.data),
             }
         )
+
+
+# ---- a damaged log ------------------------------------------------------------------------------
+
+
+class LogScan:
+    """Every op of a damaged log that is still whole, in order, with what is damaged in between.
+
+    `alone` keeps others from opening the log meanwhile, and raises LogLocked if somebody has it
+    open. Changes nothing. What a damage cost is known when everything was read: `judge`.
+
+    >>> with LogScan("jobs") as scan:                       # doctest: +SKIP
+    ...     for found in scan:
+    ...         print(found)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, alone: bool = False) -> None:
+        out = ffi.new("quplog_scan **")
+        found = ffi.new("quplog_report *")
+        self._name = os.fspath(path)
+        status = lib.quplog_scan_open(os.fsencode(self._name), alone, out, found)
+        if status:
+            raise _open_error(status, self._name, _read_report(found))
+        self._scan = ffi.gc(out[0], lib.quplog_scan_close)
+        self._found = ffi.new("quplog_scanned *")
+
+    def __iter__(self) -> Iterator[ScannedOp | ScannedTrim | Damage]:
+        """What is left."""
+        found = self._found
+        while self._goes_on(lib.quplog_scan_next(self._open_scan(), found)):
+            if found.kind == lib.QUPLOG_SCAN_OP:
+                yield self._read_op(found)
+            elif found.kind == lib.QUPLOG_SCAN_TRIM:
+                record = found.record
+                yield ScannedTrim(record.lsn, record.time_us, found.first_lsn, found.next_id)
+            else:
+                yield _read_damage(found.damage)
+
+    def damages(self, most: int) -> Iterator[Damage | None]:
+        """The damages that are left; None after each `most` records without one."""
+        damage = ffi.new("quplog_damage *")
+        while self._goes_on(lib.quplog_scan_damage(self._open_scan(), most, damage)):
+            yield _read_damage(damage) if damage.kind else None
+
+    def judge(self, damage: Damage) -> str:
+        """What it cost. nothing; torn: what nobody was told is durable; durable: what somebody was.
+
+        To be asked when everything was read.
+        """
+        kind = next(number for number, name in _DAMAGES.items() if name == damage.kind)
+        numbers = {name: getattr(damage, name) for name in ("op_count", "lsn", "end_lsn")}
+        asked = ffi.new("quplog_damage *", numbers | {"kind": kind})
+        return _LOSSES[lib.quplog_scan_judge(self._open_scan(), asked)]
+
+    def load(self, lsn: int, length: int, check: int) -> bytes:
+        """The whole op that stands there. Raises LogCorrupt if it has changed since."""
+        op = ffi.new("quplog_bytes *")
+        status = lib.quplog_scan_load(self._open_scan(), lsn, length, check, op)
+        _check(status, f"{self._name}, LSN {lsn}")
+        return _bytes(op)
+
+    def report(self) -> Report:
+        """What was found so far; `end_lsn`: all that is known of the log stands before it."""
+        return self._progress()[0]
+
+    def size(self) -> int:
+        """All bytes that there are to read; `report().bytes` is how far it has come."""
+        return self._progress()[1]
+
+    def close(self) -> None:
+        """Let go of the files, and let others open the log."""
+        scan, self._scan = self._scan, None
+        if scan:
+            ffi.release(scan)
+
+    def __enter__(self) -> Self:
+        """The scan; the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _goes_on(self, status: int) -> bool:
+        if status == lib.QUPLOG_EMPTY:
+            return False
+        if status:
+            raise _open_error(status, self._name, self.report())
+        return True
+
+    def _open_scan(self) -> Any:
+        if not self._scan:
+            raise _error(lib.QUPLOG_CLOSED, self._name)
+        return self._scan
+
+    def _progress(self) -> tuple[Report, int]:
+        report = ffi.new("quplog_report *")
+        size = ffi.new("uint64_t *")
+        lib.quplog_scan_report(self._open_scan(), report, size)
+        return _read_report(report), int(size[0])
+
+    def _read_op(self, found: Any) -> ScannedOp:
+        record = found.record
+        kind = _OP_TYPES[record.type]
+        return ScannedOp(
+            lsn=record.lsn,
+            length=found.op.length,
+            check=found.check,
+            time_us=record.time_us,
+            type=kind,
+            id=record.id,
+            token=record.token,
+            due_us=record.due_us,
+            generation=record.generation,
+            slot=record.slot,
+            state=_STATES.get(record.state),
+            reason=record.reason,
+            priority=record.priority,
+            attempt=record.attempt,
+            crashes=found.crashes,
+            created_us=found.created_us,
+            started_us=found.started_us,
+            finished_us=found.finished_us,
+            ready_lsn=found.ready_lsn,
+            finish_lsn=found.finish_lsn,
+            cancel_requested=found.cancel_requested,
+            paused=found.paused,
+            last_us=found.last_us,
+            succeeded_below=found.succeeded_below,
+            failed_below=found.failed_below,
+            task=_text(record.task),
+            queue=_text(record.queue),
+            name=_text(record.name),
+            data=_bytes(record.data) if kind in {"schedule", "forget"} else b"",
+        )
+
+
+def _read_damage(damage: Any) -> Damage:
+    plain = {name: getattr(damage, name) for name in Damage._fields}
+    kind = _DAMAGES[damage.kind]
+    return Damage(**plain | {"kind": kind, "file": ffi.string(damage.file).decode()})
+
+
+def seed_log(path: str | os.PathLike[str], end_lsn: int, next_id: int) -> None:
+    """Make a log without a job in an empty directory; it goes on behind another one's LSNs and ids.
+
+    Raises LogFull, ValueError or OSError; then the directory is to be thrown away.
+    """
+    name = os.fspath(path)
+    _check(lib.quplog_seed(os.fsencode(name), end_lsn, next_id), name)
 
 
 # ---- fork ---------------------------------------------------------------------------------------

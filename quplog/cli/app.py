@@ -12,6 +12,7 @@ from quplog.cli.log import log
 from quplog.cli.look import jobs, show, status
 from quplog.cli.output import complain
 from quplog.cli.replay import replay
+from quplog.cli.salvage import salvage
 from quplog.cli.verify import verify
 from quplog.cli.worker import worker
 from quplog.errors import JobNotFound, NotALog, QuplogError, UnsupportedFormat
@@ -28,12 +29,13 @@ INTERRUPTED = 130
 def quplog() -> None:
     """Run background jobs from a log on disk, and look into it.
 
-    All commands but `worker` only read, take no lock, and work beside the process that owns the
-    log. Exit codes: 0 done; 1 what was asked about is bad; 2 wrong usage, not a log, no such job.
+    All commands but `worker` and `salvage` only read, take no lock, and work beside the process
+    that owns the log. Exit codes: 0 done; 1 what was asked about is bad; 2 wrong usage, not a log,
+    no such job.
     """
 
 
-for command in (worker, status, jobs, show, log, replay, verify):
+for command in (worker, status, jobs, show, log, replay, verify, salvage):
     quplog.add_command(command)
 
 

@@ -7,20 +7,28 @@ from pathlib import Path
 
 import click
 
-from quplog.cli.output import progress, size, write_facts, write_json, write_line
+from quplog.cli.damages import damage_for_json, write_damages
+from quplog.cli.output import (
+    progress,
+    size,
+    write_facts,
+    write_heading,
+    write_json,
+    write_line,
+)
 from quplog.cli.places import directory_argument, json_option
 from quplog.errors import LogCorrupt
-from quplog.log_store import LogReader, Report
+from quplog.log_store import Damage, LogReader, LogScan, Report
 
 PAGE = 10_000
 MEANING = (
     "These bytes had been acknowledged as durable and are not what was written: the device or "
-    "somebody has changed them. Jobs and changes that are recorded from here on cannot be trusted, "
-    "and quplog does not open the log."
+    "somebody has changed them. quplog does not open the log."
 )
 ADVICE = (
-    "Change nothing in the directory, and copy it to another device. Check this one. If you have "
-    "a copy of the damaged file, put it in its place and verify again."
+    "End what uses the log, change nothing in the directory, and copy it to another device. Check "
+    "this one. If you have a copy of the damaged file, put it in its place and verify again. Else "
+    "write a new log with all jobs that are left: quplog salvage DIR NEWDIR (docs/DAMAGE.md)."
 )
 TORN = (
     "The last write is unfinished, and nobody was told that it is durable: its owner is just "
@@ -38,14 +46,14 @@ def verify(directory: Path, *, as_json: bool) -> int:
         report = _read_all(directory)
     except LogCorrupt as error:
         damage = {"file": error.file, "offset": error.offset, "lsn": error.lsn}
-        return _bad(damage, str(error), as_json=as_json)
+        return _bad(directory, damage, str(error), as_json=as_json)
     if report.message:
         damage = {
             "file": report.file,
             "offset": report.damage_offset,
             "lsn": report.damage_lsn,
         }
-        return _bad(damage, report.message, as_json=as_json)
+        return _bad(directory, damage, report.message, as_json=as_json)
     return _good(report, as_json=as_json)
 
 
@@ -56,9 +64,24 @@ def _read_all(directory: Path) -> Report:
         return reader.report()
 
 
-def _bad(damage: Mapping[str, str | int | None], found: str, *, as_json: bool) -> int:
+def _find_all(directory: Path) -> list[tuple[Damage, str]]:
+    """Every damage that there is, also behind the first."""
+    with LogScan(directory) as scan, progress("looking for more", scan.size()) as advance:
+        found = []
+        for damage in scan.damages(PAGE):
+            advance(scan.report().bytes)
+            if damage:
+                found.append(damage)
+        return [(damage, scan.judge(damage)) for damage in found]
+
+
+def _bad(
+    directory: Path, damage: Mapping[str, str | int | None], found: str, *, as_json: bool
+) -> int:
+    damages = _find_all(directory)
     if as_json:
-        write_json({"verdict": "damaged", **damage, "message": found})
+        parts = [damage_for_json(part, loss) for part, loss in damages]
+        write_json({"verdict": "damaged", **damage, "message": found, "damages": parts})
         return 1
     write_line("damaged", style="bold red")
     write_facts(
@@ -71,6 +94,8 @@ def _bad(damage: Mapping[str, str | int | None], found: str, *, as_json: bool) -
             ("what to do", ADVICE),
         ]
     )
+    write_heading("all that is damaged")
+    write_damages(damages)
     return 1
 
 
