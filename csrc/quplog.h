@@ -508,8 +508,8 @@ typedef struct quplog_saved {
     size_t error_count;
 } quplog_saved;
 
-/* Make a log without a job in the (existing, empty) directory `path`. Its LSNs and its job ids go on
- * behind those of another log. QUPLOG_FULL, _INVALID, -errno: throw the directory away. */
+/* Make a log without a job in the (existing, empty) directory `path`. Its LSNs and its job ids go
+ * on behind those of another log. QUPLOG_FULL, _INVALID, -errno: throw the directory away. */
 int quplog_seed(const char *path, uint64_t end_lsn, uint64_t next_id);
 /* Store a job under the id that it had. Not synced. QUPLOG_INVALID: it is not what a scan found. */
 int quplog_restore(quplog *log, const quplog_saved *job);

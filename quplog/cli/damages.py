@@ -29,7 +29,7 @@ LOSSES = {
 
 def damage_for_json(damage: Damage, loss: str) -> dict[str, object]:
     """All that is known of it."""
-    return damage._asdict() | {"lost": loss}
+    return {**damage._asdict(), "lost": loss}
 
 
 def write_damages(damages: Iterable[tuple[Damage, str]]) -> None:

@@ -21,8 +21,9 @@ from quplog.cli.output import (
 )
 from quplog.cli.places import directory_argument, json_option
 from quplog.errors import LogLocked
-from quplog.salvage import SalvageReport, Uncertain
+from quplog.salvage import Uncertain
 from quplog.salvage import salvage as write_salvaged
+from quplog.salvage.report import SalvageReport
 
 IDS_SHOWN = 20
 """Ids that a person is shown; JSON has them all."""
@@ -89,6 +90,7 @@ def _for_json(report: SalvageReport, new_directory: Path) -> dict[str, object]:
         "held_queues": report.held_queues,
         "lost": lost,
         "lost_finished": report.lost_finished,
+        "traceless": report.traceless,
         "lost_schedules": report.lost_schedules,
         "stale": report.stale,
         "unreadable": report.unreadable,
@@ -132,6 +134,8 @@ def _losses(report: SalvageReport) -> Iterator[tuple[str, object]]:
     if report.lost:
         count = sum(map(len, report.lost))
         yield "lost jobs", f"{count}: {_ids(report.lost)}"
+    if report.traceless:
+        yield "without a trace", f"at most {report.traceless} jobs that had been copied forward"
     if report.unreadable:
         yield "unreadable", _ids(report.unreadable)
     if report.lost_finished:

@@ -1,0 +1,50 @@
+"""What a salvage tells: what was read, what was lost, and what the new log holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quplog.log_store import Damage
+from quplog.states import JobState
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done, how much of it was, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SalvageReport:
+    """What was read, what was lost, and what the new log holds."""
+
+    frames: int
+    ops: int
+    bytes: int
+    end_lsn: int
+    durable_lsn: int
+    damages: list[tuple[Damage, str]]
+    """Each with what it cost: nothing, torn or durable."""
+    jobs: dict[JobState, int]
+    """In the new log, by state."""
+    uncertain: list[int]
+    """Jobs that may have finished, or been started, in a part that is damaged."""
+    held_queues: list[str]
+    """The paused queues of the new log in which they wait; none if they run."""
+    unreadable: list[int]
+    """Jobs that were read once and could not be read again."""
+    lost: list[range]
+    """Ids of jobs that were stored and are not known to have finished."""
+    lost_finished: list[int]
+    """Ids of jobs that are known to have finished, and of which nothing else is left."""
+    traceless: int
+    """At most so many jobs more are lost: in a log that was compacted, what a damaged part has held
+    may be the copy of a job that nothing else tells of."""
+    lost_schedules: list[str]
+    """Schedules whose rule is gone."""
+    stale: list[str]
+    """Schedules and queues that may have been changed in a damaged part."""
+    next_id: int
+
+    @property
+    def lost_something(self) -> bool:
+        """Whether anything was lost that had been acknowledged as durable."""
+        return bool(self.unreadable) or any(loss == "durable" for _, loss in self.damages)
