@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quplog.cli.output import write_table
-from quplog.log_store import Damage
+from quplog.records import Damage
 
 SHOWN_MOST = 100
 """Parts that a person is shown; JSON has them all."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from quplog.log_store import LogRecord
+from quplog.records import LogRecord
 from quplog.states import JobState
 
 PENDING = (JobState.SCHEDULED, JobState.RETRYING)

@@ -10,7 +10,7 @@ import click
 
 from quplog.cli.output import size, write_facts, write_heading, write_json, write_table
 from quplog.cli.places import directory_argument, json_option, reading
-from quplog.log_store import Report
+from quplog.records import Report
 
 ENDINGS = {
     "clean": "it was closed",

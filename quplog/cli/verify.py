@@ -18,7 +18,8 @@ from quplog.cli.output import (
 )
 from quplog.cli.places import directory_argument, json_option
 from quplog.errors import LogCorrupt
-from quplog.log_store import Damage, LogReader, LogScan, Report
+from quplog.log_store import LogReader, LogScan
+from quplog.records import Damage, Report
 
 PAGE = 10_000
 MEANING = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quplog.log_store import Damage
+from quplog.records import Damage
 from quplog.states import JobState
 
 Progress = Callable[[str, int, int], None]

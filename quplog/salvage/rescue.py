@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from quplog.log_store import Damage, ScannedOp, ScannedTrim
+from quplog.records import Damage, ScannedOp, ScannedTrim
 from quplog.states import JobState
 
 FIRST_OP = 4096 + 48

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from quplog.errors import LogCorrupt
-from quplog.log_store import LogScan, LogStore, SavedJob
+from quplog.log_store import LogScan, LogStore
+from quplog.records import SavedJob
 from quplog.salvage.report import Progress
 from quplog.salvage.rescue import PENDING, Place, RescuedJob, place_of
 from quplog.salvage.verdict import Verdict

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quplog import JobState
-from quplog.log_store import LogReader, LogRecord
+from quplog.log_store import LogReader
+from quplog.records import LogRecord
 
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 RELEASE_REASONS = {1: "stop", 2: "crash", 3: "cancel"}

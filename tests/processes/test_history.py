@@ -9,7 +9,7 @@ import pytest
 from history import Ack, Run, breaches, read_acks, read_runs, replay
 
 from quplog import JobState
-from quplog.log_store import LogRecord
+from quplog.records import LogRecord
 
 ANN, BOB = "host:10", "host:20"
 STOP, CRASH = 1, 2

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from quplog import JobQueue, JobState, LogFull, LogLocked, NotALog
-from quplog.log_store import LogScan, LogStore, ScannedOp
+from quplog.log_store import LogScan, LogStore
+from quplog.records import ScannedOp
 from quplog.salvage import salvage
 from quplog.salvage.report import SalvageReport
 from quplog.store import Outcome, Put, PutSpec, ScheduleChange
