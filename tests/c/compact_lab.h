@@ -248,7 +248,16 @@ static inline void put_schedules(quplog *q)
     quplog_batch_free(batch);
 }
 
-/* Jobs that ran: each of the final states, one to be retried, errors, results. */
+/* As a helper gives up the run of a process that died. */
+static inline void crash(quplog *q, const quplog_worker *worker)
+{
+    const quplog_claim *run = quplog_worker_claim(worker);
+    struct buffer ops = {0};
+    REQUIRE(op_encode_release(&ops, run->id, run->token, OP_RELEASE_CRASH) == QUPLOG_OK);
+    commit_one(q, &ops);
+}
+
+/* Jobs that ran: each of the final states, one to be retried, one that crashed, errors, results. */
 static inline void run_some(quplog *q)
 {
     static char long_error[20000];
@@ -268,6 +277,9 @@ static inline void run_some(quplog *q)
     REQUIRE(claim(worker) != 0);
     int64_t later = quplog_now(q) + 3600 * SECOND_US;
     CHECK_EQUAL(end_run(worker, QUPLOG_RUN_RETRY, later, "not yet"), QUPLOG_OK);
+    put_as(q, &SPEC, "has crashed", 0);
+    REQUIRE(claim(worker) != 0);
+    crash(q, worker);
     quplog_worker_free(worker);
 }
 
