@@ -3,6 +3,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "core.h"
 #include "faulty_io.h"
@@ -56,6 +60,47 @@ TEST(a_writer_that_died_between_the_halves_leaves_the_older_number)
     CHECK(!control_poisoned(&control));
     control_write_number(&control.page->tail, 9000); /* who repairs completes it */
     CHECK_EQUAL(control_tail(&control), 9000);
+    control_close(&control);
+}
+
+/* The halves stand in two pages, one of which is read-only: a child dies when it comes to that. */
+static void write_and_die(struct control_number *number, uint64_t value, void *page)
+{
+    int status;
+    fflush(stdout);
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const struct rlimit nothing = {0, 0};
+        (void)setrlimit(RLIMIT_CORE, &nothing);
+        signal(SIGSEGV, SIG_DFL); /* and no report of a sanitizer */
+        if (mprotect(page, (size_t)sysconf(_SC_PAGESIZE), PROT_READ) == 0)
+            control_write_number(number, value);
+        _exit(1);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+TEST(a_writer_that_dies_at_either_half_leaves_a_number_that_can_be_read)
+{
+    struct control control = make();
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(pages != MAP_FAILED);
+    struct control_number *number =
+        (void *)(pages + size - offsetof(struct control_number, check));
+    for (int half = 0; half < 2; half++) {
+        control_write_number(number, 8192);
+        write_and_die(number, 9000, pages + (half ? size : 0));
+        control_write_number(&control.page->tail, 8192);
+        atomic_store(&control.page->tail.value, atomic_load(&number->value));
+        atomic_store(&control.page->tail.check, atomic_load(&number->check));
+        CHECK_EQUAL(atomic_load(&number->value), half ? 9000 : 8192); /* it comes first */
+        CHECK_EQUAL(control_tail(&control), 8192);
+        CHECK(!control_poisoned(&control));
+    }
+    REQUIRE(munmap(pages, 2 * size) == 0);
     control_close(&control);
 }
 
@@ -414,6 +459,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(a_writer_that_died_between_the_halves_leaves_the_older_number),
+        LISTED(a_writer_that_dies_at_either_half_leaves_a_number_that_can_be_read),
         LISTED(a_number_that_goes_backwards_is_poison),
         LISTED(garbage_is_poison_and_never_a_number),
         LISTED(a_page_that_cannot_be_believed_fails_all_and_loses_nothing),
