@@ -47,7 +47,8 @@ static struct {
     int syncs;
     int sync_errno; /* 0: sync in earnest */
     bool signals_blocked;
-    uint32_t fs_type; /* 0: the true one */
+    uint32_t fs_type;  /* 0: the true one */
+    int interruptions; /* so often a signal comes first */
 } library;
 
 static bool all_signals_blocked(void)
@@ -87,6 +88,15 @@ int fstatfs(int fd, struct statfs *out)
     return status;
 }
 
+int unlinkat(int dir, const char *name, int flags)
+{
+    if (library.interruptions == 0)
+        return (int)syscall(SYS_unlinkat, dir, name, flags);
+    library.interruptions--;
+    errno = EINTR;
+    return -1;
+}
+
 /* ---- files ---- */
 
 TEST(open_does_what_its_flags_say)
@@ -108,6 +118,29 @@ TEST(open_does_what_its_flags_say)
     CHECK_EQUAL(IO(pwritev, reader, &part, 1, 0), -EBADF);
     CHECK_EQUAL(IO(close, reader), 0);
     CHECK_EQUAL(IO(close, reader), -EBADF);
+    close(dir);
+}
+
+TEST(a_new_directory_is_its_owners_alone)
+{
+    int dir = open_directory();
+    mode_t before = umask(0);
+    CHECK_EQUAL(IO(mkdir, dir, "within"), 0);
+    umask(before);
+    struct stat stat;
+    REQUIRE(fstatat(dir, "within", &stat, 0) == 0);
+    CHECK_EQUAL(stat.st_mode & 07777, 0700);
+    close(dir);
+}
+
+TEST(a_call_that_a_signal_interrupts_is_repeated)
+{
+    int dir = open_directory();
+    CHECK_EQUAL(IO(close, create(dir, "file")), 0);
+    library.interruptions = 3;
+    CHECK_EQUAL(IO(unlink, dir, "file"), 0);
+    CHECK_EQUAL(library.interruptions, 0);
+    CHECK_EQUAL(IO(unlink, dir, "file"), -ENOENT); /* that is not repeated, and told */
     close(dir);
 }
 
@@ -658,6 +691,8 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(open_does_what_its_flags_say),
+        LISTED(a_new_directory_is_its_owners_alone),
+        LISTED(a_call_that_a_signal_interrupts_is_repeated),
         LISTED(reading_at_the_end_of_a_file_gives_what_there_is),
         LISTED(offsets_go_beyond_32_bits),
         LISTED(stat_tells_a_deleted_file_and_a_directory),
