@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "core.h"
 #include "open.h"
 #include "test.h"
 
@@ -139,6 +140,61 @@ TEST(a_lock_file_that_cannot_be_opened_says_why)
     CHECK_EQUAL(lock_file_open(&lock, io_system(), -1), -EBADF);
     lock_file_close(&lock);
     CHECK_EQUAL(lock.fd, -1);
+}
+
+/* ---- beside a fork ---- */
+
+static struct {
+    struct io io;
+    struct io_registry registry;
+    bool held; /* the mutex that a fork takes */
+    int guarded, unguarded;
+} forkable;
+
+static void forkable_lock(void *w, struct io_mutex *m)
+{
+    io_system()->mutex_lock(w, m);
+    forkable.held = forkable.held || m == &forkable.registry.mutex;
+}
+
+static void forkable_unlock(void *w, struct io_mutex *m)
+{
+    forkable.held = forkable.held && m != &forkable.registry.mutex;
+    io_system()->mutex_unlock(w, m);
+}
+
+static int forkable_open(void *w, int dir, const char *name, int flags)
+{
+    *(forkable.held ? &forkable.guarded : &forkable.unguarded) += 1;
+    return io_system()->open(w, dir, name, flags);
+}
+
+static int forkable_close(void *w, int fd)
+{
+    *(forkable.held ? &forkable.guarded : &forkable.unguarded) += 1;
+    return io_system()->close(w, fd);
+}
+
+/* Else the child has a lock of its parent's that it knows nothing of. */
+TEST(no_lock_file_is_opened_or_closed_while_the_process_forks)
+{
+    const struct io *io = io_system();
+    struct lock_file lock;
+    int dir = open_directory();
+    memset(&forkable, 0, sizeof forkable);
+    forkable.io = *io;
+    forkable.io.registry = &forkable.registry;
+    io->mutex_init(io->world, &forkable.registry.mutex);
+    forkable.io.mutex_lock = forkable_lock;
+    forkable.io.mutex_unlock = forkable_unlock;
+    forkable.io.open = forkable_open;
+    forkable.io.close = forkable_close;
+    REQUIRE(lock_file_open(&lock, &forkable.io, dir) == 0);
+    lock_file_close(&lock);
+    CHECK_EQUAL(forkable.guarded, 2);
+    CHECK_EQUAL(forkable.unguarded, 0);
+    CHECK(!forkable.held);
+    close(dir);
 }
 
 /* ---- the gate ---- */
@@ -477,6 +533,65 @@ TEST(a_failure_of_the_lock_is_told_at_once)
     leave(q);
 }
 
+/* ---- giving the turn back ---- */
+
+static struct {
+    struct io io;
+    quplog *q;
+    int given;    /* how often the byte was given back */
+    int too_late; /* the gate had been given back before it */
+    int woken;    /* of those who sleep for the byte */
+} giver;
+
+static int note_giving(void *w, int fd, uint64_t byte, int mode)
+{
+    if (giver.q && byte == LOCK_APPEND && mode == IO_UNLOCK) {
+        giver.given++;
+        giver.too_late += atomic_load(&giver.q->core->append.state) == 0;
+    }
+    return io_system()->lock(w, fd, byte, mode);
+}
+
+static int note_waking(void *w, uint32_t *word, int count, int flags, uint32_t bits)
+{
+    if (giver.q && word == (uint32_t *)&giver.q->core->control.page->append.value)
+        giver.woken += count;
+    return io_system()->futex_wake(w, word, count, flags, bits);
+}
+
+/* A thread that passes the gate before that finds the byte taken, by its own process, and goes on
+ * without it when that is given back. Who sleeps for the byte is woken, as if none would come. */
+TEST(the_byte_is_given_back_before_the_gate_and_one_who_sleeps_for_it_is_woken)
+{
+    char path[4200];
+    quplog_report report;
+    quplog_options options = {.keep_succeeded_us = -1,
+                              .keep_failed_us = -1,
+                              .flush_interval_us = INT64_C(3600) * 1000000};
+    static const quplog_spec spec = {
+        .task = "work", .queue = "default", .task_length = 4, .queue_length = 7};
+    uint64_t id;
+    quplog *q = NULL;
+    memset(&giver, 0, sizeof giver);
+    giver.io = *io_system();
+    giver.io.lock = note_giving;
+    giver.io.futex_wake = note_waking;
+    snprintf(path, sizeof path, "%s/log", test_directory());
+    REQUIRE(open_with(&giver.io, path, &options, &q, &report) == QUPLOG_OK);
+    giver.q = q;
+    CHECK_EQUAL(quplog_put(q, &spec, "", 0, 0, false, &id), QUPLOG_OK);
+    CHECK_EQUAL(giver.woken, 0); /* nobody sleeps */
+    uint32_t tag = control_count_in(&q->core->control.page->append.sleepers);
+    CHECK_EQUAL(quplog_put(q, &spec, "", 0, 0, false, &id), QUPLOG_OK);
+    control_count_out(&q->core->control.page->append.sleepers, tag);
+    CHECK_EQUAL(giver.woken, 1);
+    CHECK(giver.given >= 2);
+    CHECK_EQUAL(giver.too_late, 0);
+    giver.q = NULL;
+    CHECK_EQUAL(quplog_close(q), QUPLOG_OK);
+    quplog_free(q);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -486,6 +601,7 @@ int main(int argc, char **argv)
         LISTED(closing_another_descriptor_of_the_file_gives_nothing_up),
         LISTED(a_forked_child_that_closes_its_copy_gives_nothing_up),
         LISTED(a_lock_file_that_cannot_be_opened_says_why),
+        LISTED(no_lock_file_is_opened_or_closed_while_the_process_forks),
         LISTED(a_gate_lets_one_thread_in_and_loses_no_sleeper),
         LISTED(waiting_at_the_gate_ends_in_time_and_for_a_signal),
         LISTED(a_pause_ends_for_a_signal),
@@ -497,6 +613,7 @@ int main(int argc, char **argv)
         LISTED(the_wall_clock_may_step_between_two_sleeps),
         LISTED(a_signal_ends_the_wait),
         LISTED(a_failure_of_the_lock_is_told_at_once),
+        LISTED(the_byte_is_given_back_before_the_gate_and_one_who_sleeps_for_it_is_woken),
     };
     return RUN(tests, argc, argv);
 }
