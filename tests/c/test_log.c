@@ -104,6 +104,52 @@ TEST(a_frame_larger_than_a_segment_gets_its_own)
     lab_close(q);
 }
 
+TEST(a_segment_that_is_being_read_stays_open_however_many_others_are_read)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    const struct io *io = io_system();
+    struct files *files = &q->core->log.files;
+    struct file_use use;
+    struct io_stat before, after;
+    lab_put_many(q, 0, 400, BIG);
+    struct lab_list list = lab_segments(lab_path("log"));
+    REQUIRE(list.count > 36); /* more than are kept open */
+    uint64_t head = list.base[list.count - 1];
+    REQUIRE(files_borrow(files, SEGMENT_HEADER, head, &use) == QUPLOG_OK);
+    REQUIRE(io->stat(io->world, use.fd, &before) == 0);
+    for (size_t i = 1; i < list.count; i++) {
+        char frame[FRAME_HEADER];
+        CHECK_EQUAL(files_read(files, list.base[i] + SEGMENT_HEADER, head, frame, sizeof frame),
+                    QUPLOG_OK);
+    }
+    CHECK_EQUAL(io->stat(io->world, use.fd, &after), 0);
+    CHECK_EQUAL(after.inode, before.inode);
+    files_give_back(files, &use);
+    lab_close(q);
+}
+
+TEST(a_new_segment_says_what_was_durable_when_it_was_made)
+{
+    const struct io *io = io_system();
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 5, BIG);
+    REQUIRE(quplog_sync(q) == QUPLOG_OK);
+    uint64_t synced = lab_stats(q).synced_lsn;
+    lab_put_many(q, 5, 15, BIG);
+    struct lab_list list = lab_segments(lab_path("log"));
+    struct segment_header header;
+    enum segment_verdict verdict;
+    REQUIRE(list.count == 2);
+    int fd = segment_open(io, q->core->dir, list.base[1], IO_READ);
+    REQUIRE(fd >= 0);
+    CHECK_EQUAL(segment_read_header(io, fd, &header, &verdict), 0);
+    CHECK_EQUAL(verdict, SEGMENT_VALID);
+    CHECK_EQUAL(header.synced_lsn, synced);
+    CHECK_EQUAL(header.prev_end, list.base[1]);
+    close(fd);
+    lab_close(q);
+}
+
 TEST(a_segment_is_zero_to_its_end)
 {
     quplog *q = lab_open(NULL, lab_path("log"));
@@ -596,6 +642,8 @@ int main(int argc, char **argv)
         LISTED(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_promised),
         LISTED(a_sync_covers_every_segment_since_the_last_one),
         LISTED(a_frame_larger_than_a_segment_gets_its_own),
+        LISTED(a_segment_that_is_being_read_stays_open_however_many_others_are_read),
+        LISTED(a_new_segment_says_what_was_durable_when_it_was_made),
         LISTED(a_segment_is_zero_to_its_end),
         LISTED(every_write_that_fails_leaves_the_log_whole),
         LISTED(every_write_on_a_full_disk_leaves_the_log_whole),
