@@ -113,6 +113,32 @@ TEST(a_followers_table_equals_the_writers)
     gather();
 }
 
+static struct reply deed_compact(const struct wish *wish)
+{
+    (void)wish;
+    return (struct reply){.status = quplog_compact(mine.q)};
+}
+
+TEST(a_follower_whose_next_segment_was_trimmed_builds_its_table_anew)
+{
+    gather();
+    struct mate *a = enlist(), *viewer = enlist(), *decider = enlist();
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(viewer, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(decider, deed_open, 0).status, QUPLOG_OK);
+    uint64_t id = tell(a, deed_put, 0).id;
+    CHECK_EQUAL(tell(viewer, deed_info, id).status, QUPLOG_READY); /* both have tables now */
+    CHECK_EQUAL(tell(decider, deed_info, id).status, QUPLOG_READY);
+    CHECK_EQUAL(tell_wish(a, (struct wish){.deed = deed_put_many, .size = 150}).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(a, deed_compact, 0).status, QUPLOG_OK);
+    CHECK(lab_segments(lab_path("log")).base[0] > LAB_SEGMENT);
+    uint64_t digest = tell(a, deed_digest, 0).value;
+    CHECK_EQUAL(tell(viewer, deed_digest, 0).value, digest);
+    CHECK_EQUAL(tell(decider, deed_cancel, id).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(viewer, deed_info, id).status, QUPLOG_CANCELLED);
+    gather();
+}
+
 /* ---- waking each other ---- */
 
 TEST(a_job_put_by_one_process_wakes_the_worker_of_another)
@@ -451,6 +477,42 @@ TEST(a_job_is_not_given_up_while_the_child_lives_that_runs_it)
     gather();
 }
 
+static struct {
+    struct io io;
+    bool silent; /* who holds a slot cannot be found out */
+} quiet;
+
+static int lock_or_say_nothing(void *w, int fd, uint64_t byte, int mode)
+{
+    return quiet.silent && byte >= LOCK_SLOTS ? -ENOLCK : io_system()->lock(w, fd, byte, mode);
+}
+
+TEST(a_worker_of_whom_nothing_can_be_found_out_is_not_given_up)
+{
+    gather();
+    struct mate *a = enlist();
+    quplog *q = NULL;
+    quplog_options options = lab_options();
+    quplog_report report;
+    quiet.io = *io_system();
+    quiet.io.lock = lock_or_say_nothing;
+    REQUIRE(open_with(&quiet.io, lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    tell(a, deed_worker, 0);
+    uint64_t id = tell(a, deed_put, 0).id;
+    CHECK_EQUAL(tell(a, deed_claim, 0).id, id);
+    quiet.silent = true;
+    CHECK_EQUAL(release_dead(q), 0);
+    quiet.silent = false;
+    CHECK_EQUAL(release_dead(q), 0);
+    strike(a);
+    uint32_t before = control_read(&q->core->control.page->work);
+    CHECK_EQUAL(release_dead(q), 1);
+    CHECK(control_read(&q->core->control.page->work) != before); /* somebody is told */
+    lab_close(q);
+    gather();
+}
+
 /* ---- syncing ---- */
 
 TEST(a_sync_leader_that_is_killed_is_replaced_by_who_waits)
@@ -597,6 +659,20 @@ TEST(a_log_deleted_under_its_processes_fails_at_the_sync)
     gather();
 }
 
+/* Its slot in another file of that name would tell nobody that it lives. */
+TEST(a_worker_that_comes_when_the_lock_file_is_gone_fails_the_log)
+{
+    gather();
+    struct mate *a = enlist();
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    tell(a, deed_worker, 0);
+    CHECK_EQUAL(tell(a, deed_put, 0).status, QUPLOG_OK);
+    REQUIRE(unlink(lab_path("log/lock")) == 0);
+    CHECK_EQUAL(tell(a, deed_claim, 0).status, QUPLOG_FAILED);
+    CHECK_EQUAL(tell(a, deed_put, 1).status, QUPLOG_FAILED);
+    gather();
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -604,6 +680,7 @@ int main(int argc, char **argv)
         LISTED(a_process_joins_and_leaves_while_others_rotate),
         LISTED(who_only_puts_never_builds_a_table),
         LISTED(a_followers_table_equals_the_writers),
+        LISTED(a_follower_whose_next_segment_was_trimmed_builds_its_table_anew),
         LISTED(a_job_put_by_one_process_wakes_the_worker_of_another),
         LISTED(who_waits_for_a_result_hears_of_it_from_another_process),
         LISTED(a_dead_process_s_job_goes_back_with_a_crash_by_who_takes_its_slot),
@@ -614,12 +691,14 @@ int main(int argc, char **argv)
         LISTED(half_a_frame_becomes_zeros_again),
         LISTED(a_forked_child_owns_nothing_and_outlives_its_parent_harmlessly),
         LISTED(a_job_is_not_given_up_while_the_child_lives_that_runs_it),
+        LISTED(a_worker_of_whom_nothing_can_be_found_out_is_not_given_up),
         LISTED(a_sync_leader_that_is_killed_is_replaced_by_who_waits),
         LISTED(a_failed_sync_fails_every_process_and_the_next_to_open_recovers),
         LISTED(an_idle_process_lets_go_of_a_log_that_failed),
         LISTED(a_process_that_only_looks_lets_go_of_a_log_that_failed),
         LISTED(a_process_that_only_decides_lets_go_of_a_log_that_failed),
         LISTED(a_log_deleted_under_its_processes_fails_at_the_sync),
+        LISTED(a_worker_that_comes_when_the_lock_file_is_gone_fails_the_log),
     };
     return RUN(tests, argc, argv);
 }
