@@ -116,6 +116,29 @@ TEST(ids_jump_after_an_unclean_end_in_another_boot_only)
     faulty_free(f);
 }
 
+/* It was never synced: it may hold anything, which would stand behind the frames of a full disk. */
+TEST(a_spare_from_before_a_power_cut_is_made_anew)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("living"));
+    lab_photograph(lab_path("living"), lab_path("log"));
+    lab_close(q);
+    struct lab_file spare = lab_load(lab_path("log/spare"));
+    REQUIRE(spare.length >= SEGMENT_SPARE_MIN);
+    memset(spare.data, 0xa7, spare.length);
+    lab_store(lab_path("log/spare"), spare);
+    free(spare.data);
+    faulty_boot(f, 2);
+    q = lab_open(f, lab_path("log"));
+    spare = lab_load(lab_path("log/spare"));
+    CHECK(spare.length >= SEGMENT_SPARE_MIN);
+    for (size_t i = 0; i < spare.length; i++)
+        REQUIRE(spare.data[i] == 0);
+    free(spare.data);
+    lab_close(q);
+    faulty_free(f);
+}
+
 /* ---- a torn end ---- */
 
 /* Make a log whose job 15 of 20 is torn, 10 were synced. Returns X. */
@@ -703,6 +726,7 @@ int main(int argc, char **argv)
         LISTED(what_was_read_is_not_taken_for_durable),
         LISTED(a_clean_close_says_so_and_a_killed_one_does_not),
         LISTED(ids_jump_after_an_unclean_end_in_another_boot_only),
+        LISTED(a_spare_from_before_a_power_cut_is_made_anew),
         LISTED(a_torn_end_is_set_aside_and_the_log_goes_on_in_a_new_segment),
         LISTED(ids_that_a_torn_end_may_have_taken_along_are_not_given_again),
         LISTED(a_kill_before_the_first_open_op_leaves_a_new_log),
