@@ -119,6 +119,88 @@ TEST(a_rotation_during_a_sync_is_owed_to_the_next)
     faulty_free(f);
 }
 
+TEST(a_synced_batch_and_a_synced_outcome_are_durable_when_they_return)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    quplog_batch *batch = quplog_batch_new();
+    quplog_worker *worker = NULL;
+    uint64_t first, lsn;
+    uint32_t number;
+    REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "job 0.", 6, 0) == QUPLOG_OK);
+    REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "job 1.", 6, 0) == QUPLOG_OK);
+    CHECK_EQUAL(quplog_commit(q, batch, QUPLOG_SYNC, &first, &lsn), QUPLOG_OK);
+    CHECK(faulty_durable(f, lsn));
+    REQUIRE(quplog_register(q, "work", 4, &number) == QUPLOG_OK);
+    REQUIRE(quplog_worker_new(q, &worker) == QUPLOG_OK);
+    REQUIRE(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT) == QUPLOG_OK);
+    CHECK(!faulty_durable(f, lab_stats(q).tail_lsn)); /* a claim is not waited for */
+    int flags = QUPLOG_CLAIM_NEXT | QUPLOG_SYNC;
+    CHECK_EQUAL(quplog_work(worker, QUPLOG_RUN_SUCCEEDED, 0, "", 0, flags), QUPLOG_OK);
+    CHECK(faulty_durable(f, lab_stats(q).tail_lsn));
+    CHECK_EQUAL(quplog_worker_claim(worker)->finish_status, QUPLOG_OK);
+    quplog_worker_free(worker);
+    quplog_batch_free(batch);
+    lab_close(q);
+    faulty_free(f);
+}
+
+TEST(a_close_makes_durable_what_it_leaves_alone_or_not)
+{
+    struct faulty *one = faulty_new(), *two = faulty_new();
+    quplog *first = lab_open(one, lab_path("log")), *second = lab_open(two, lab_path("log"));
+    lab_put(first, 0, SMALL, false);
+    uint64_t tail = lab_stats(first).tail_lsn;
+    CHECK(!faulty_durable(one, tail));
+    lab_close(first);
+    CHECK(faulty_durable(one, tail));
+    lab_put(second, 1, SMALL, false);
+    lab_close(second);
+    CHECK(faulty_durable(two, UINT64_MAX)); /* and the witness that it was closed */
+    faulty_free(one);
+    faulty_free(two);
+}
+
+/* The words through which those who wait are woken, as they are woken. */
+static struct {
+    struct io io;
+    uint32_t *durable;
+    int count; /* of those who were to be woken at once */
+    uint32_t bits;
+} woken;
+
+static int note_wake(void *w, uint32_t *word, int count, int flags, uint32_t bits)
+{
+    if (word == woken.durable && count > woken.count) {
+        woken.count = count;
+        woken.bits = bits;
+    }
+    return io_system()->futex_wake(w, word, count, flags, bits);
+}
+
+/* Who is not woken comes by himself after a while: so it is seen by nothing else. */
+TEST(the_end_of_a_sync_wakes_all_whom_it_has_served)
+{
+    woken.io = *io_system();
+    woken.io.futex_wake = note_wake;
+    quplog *q;
+    quplog_report report;
+    quplog_options options = lab_options();
+    REQUIRE(open_with(&woken.io, lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    struct control_page *page = q->core->control.page;
+    woken.durable = (uint32_t *)&page->durable.value;
+    uint32_t tag = control_count_in(&page->durable.sleepers); /* as if somebody slept */
+    for (unsigned i = 0; i < 20; i++) {
+        woken.count = 0;
+        lab_put(q, i, SMALL, true);
+        CHECK_EQUAL(woken.count, CONTROL_ALL);
+        CHECK(woken.bits >> (atomic_load(&page->round) & 7) & 1); /* this round's */
+    }
+    control_count_out(&page->durable.sleepers, tag);
+    woken.durable = NULL;
+    lab_close(q);
+}
+
 /* ---- the flusher ---- */
 
 TEST(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet)
@@ -192,6 +274,105 @@ TEST(a_failed_sync_poisons_and_reopening_heals)
     free(marker.data);
 }
 
+/* Another process's sync failed while this one's was under way: what the kernel says to this one
+ * is not true any more. */
+static void fail_the_log(void *context)
+{
+    quplog *q = context;
+    control_fail(&q->core->control);
+}
+
+TEST(a_sync_that_ends_well_after_the_log_has_failed_acknowledges_nothing)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    lab_put(q, 0, SMALL, true);
+    uint64_t synced = control_older(&q->core->control.page->synced);
+    faulty_before_sync(f, fail_the_log, q);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
+    faulty_before_sync(f, NULL, NULL);
+    CHECK_EQUAL(control_older(&q->core->control.page->synced), synced);
+    lab_leave(q);
+    faulty_free(f);
+}
+
+/* The log fails while somebody waits for a lock of it. */
+static struct {
+    struct io io;
+    const struct io *real;
+    uint64_t byte;
+    quplog *q; /* NULL: not now */
+} late;
+
+static int fail_then_lock(void *w, int fd, uint64_t byte, int mode)
+{
+    if (late.q && byte == late.byte && mode == IO_EXCLUSIVE_LOCK)
+        fail_the_log(late.q);
+    return late.real->lock(w, fd, byte, mode);
+}
+
+static quplog *open_late(struct faulty *f, uint64_t byte)
+{
+    quplog *q = NULL;
+    quplog_report report;
+    quplog_options options = lab_options();
+    late.real = faulty_io(f);
+    late.io = *late.real;
+    late.io.lock = fail_then_lock;
+    late.byte = byte;
+    late.q = NULL;
+    REQUIRE(open_with(&late.io, lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    lab_put(q, 0, SMALL, false);
+    faulty_behave(f); /* counts from here */
+    late.q = q;
+    return q;
+}
+
+TEST(who_gets_the_lock_to_sync_after_a_sync_has_failed_syncs_nothing)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = open_late(f, LOCK_SYNC);
+    CHECK_EQUAL(quplog_sync(q), QUPLOG_FAILED);
+    CHECK_EQUAL(faulty_count(f, FAULTY_SYNC), 0);
+    late.q = NULL;
+    lab_leave(q);
+    faulty_free(f);
+}
+
+TEST(who_gets_the_turn_after_a_sync_has_failed_writes_nothing)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = open_late(f, LOCK_APPEND);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, false), QUPLOG_FAILED);
+    CHECK_EQUAL(faulty_count(f, FAULTY_WRITE), 0);
+    late.q = NULL;
+    lab_leave(q);
+    faulty_free(f);
+}
+
+/* The first write after the failed sync is the marker's. */
+static void note_poison(void *context)
+{
+    struct during *d = context;
+    if (atomic_fetch_add(&d->times, 1) == 0)
+        atomic_store(&d->failed, control_poisoned(&d->q->core->control));
+}
+
+TEST(a_failed_sync_is_marked_before_anybody_is_told)
+{
+    struct faulty *f = faulty_new();
+    struct during during = {.q = lab_open(f, lab_path("log"))};
+    lab_put(during.q, 0, SMALL, false);
+    faulty_fail(f, FAULTY_SYNC, 1, -EIO);
+    faulty_before(f, FAULTY_WRITE, note_poison, &during);
+    CHECK_EQUAL(quplog_sync(during.q), QUPLOG_FAILED);
+    faulty_before(f, FAULTY_WRITE, NULL, NULL);
+    CHECK(atomic_load(&during.times) > 0);
+    CHECK(!atomic_load(&during.failed));
+    lab_leave(during.q);
+    faulty_free(f);
+}
+
 TEST(a_heal_that_fails_is_tried_again_by_the_next_opener)
 {
     struct faulty *f = faulty_new();
@@ -244,6 +425,17 @@ TEST(a_log_deleted_under_its_owner_fails_at_the_next_sync)
     lab_remove(lab_path("log"));
     CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
     CHECK_EQUAL(lab_try_put(q, 2, SMALL, false), QUPLOG_FAILED);
+    lab_leave(q);
+}
+
+TEST(a_segment_deleted_under_its_owner_fails_at_the_next_sync)
+{
+    char name[LAB_PATH];
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put(q, 0, SMALL, true);
+    lab_segment_path(lab_path("log"), 0, name);
+    REQUIRE(unlink(name) == 0);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
     lab_leave(q);
 }
 
@@ -342,11 +534,19 @@ int main(int argc, char **argv)
         LISTED(eight_threads_share_syncs_and_none_returns_before_its_own),
         LISTED(what_is_appended_during_a_sync_is_not_called_synced),
         LISTED(a_rotation_during_a_sync_is_owed_to_the_next),
+        LISTED(a_synced_batch_and_a_synced_outcome_are_durable_when_they_return),
+        LISTED(a_close_makes_durable_what_it_leaves_alone_or_not),
+        LISTED(the_end_of_a_sync_wakes_all_whom_it_has_served),
         LISTED(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet),
         LISTED(a_failed_sync_poisons_and_reopening_heals),
+        LISTED(a_sync_that_ends_well_after_the_log_has_failed_acknowledges_nothing),
+        LISTED(who_gets_the_lock_to_sync_after_a_sync_has_failed_syncs_nothing),
+        LISTED(who_gets_the_turn_after_a_sync_has_failed_writes_nothing),
+        LISTED(a_failed_sync_is_marked_before_anybody_is_told),
         LISTED(a_heal_that_fails_is_tried_again_by_the_next_opener),
         LISTED(everybody_who_waits_for_a_failed_sync_is_told),
         LISTED(a_log_deleted_under_its_owner_fails_at_the_next_sync),
+        LISTED(a_segment_deleted_under_its_owner_fails_at_the_next_sync),
         LISTED(a_close_ends_synced_puts_with_closed_and_never_with_failed),
         LISTED(a_sigkill_loses_no_unsynced_job_that_returned),
     };
