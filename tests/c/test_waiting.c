@@ -59,6 +59,29 @@ TEST(who_waits_for_a_job_hears_of_its_end)
     close_log(q);
 }
 
+/* Whoever waits looks by himself after a second: so the word is what tells whether he was woken. */
+TEST(a_job_that_ends_changes_the_word_that_is_waited_on_for_it)
+{
+    static const int endings[] = {QUPLOG_RUN_SUCCEEDED, QUPLOG_RUN_FAILED, QUPLOG_RUN_CANCELLED};
+    quplog *q = open_log();
+    quplog_worker *worker = new_worker(q);
+    struct control_word *results = q->core->control.page->results;
+    for (size_t i = 0; i <= sizeof endings / sizeof *endings; i++) {
+        uint32_t before[CONTROL_RESULTS];
+        uint64_t id = put(q);
+        for (size_t n = 0; n < CONTROL_RESULTS; n++)
+            before[n] = control_read(&results[n]);
+        if (i < sizeof endings / sizeof *endings)
+            run_one(worker, endings[i], "said");
+        else
+            CHECK_EQUAL(cancel(q, id), QUPLOG_OK); /* before it has run */
+        for (size_t n = 0; n < CONTROL_RESULTS; n++)
+            CHECK_EQUAL(control_read(&results[n]), before[n] + (n == id % CONTROL_RESULTS));
+    }
+    quplog_worker_free(worker);
+    close_log(q);
+}
+
 TEST(waiting_ends_at_its_deadline_and_for_the_unknown_at_once)
 {
     quplog *q = open_log();
@@ -704,6 +727,7 @@ int main(int argc, char **argv)
         LISTED(a_put_wakes_a_waiting_worker),
         LISTED(each_waiting_worker_gets_one_job_of_a_batch),
         LISTED(who_waits_for_a_job_hears_of_its_end),
+        LISTED(a_job_that_ends_changes_the_word_that_is_waited_on_for_it),
         LISTED(waiting_ends_at_its_deadline_and_for_the_unknown_at_once),
         LISTED(idle_is_when_the_last_run_has_ended),
         LISTED(stop_ends_the_waits_for_work_and_start_begins_again),

@@ -1,4 +1,5 @@
 /* Who is woken, who is not woken for ever, and when a helper looks by itself. */
+#include "commit.h"
 #include "process_lab.h"
 
 /* ---- the baton ---- */
@@ -80,6 +81,42 @@ TEST(a_job_whose_woken_worker_died_is_found_by_a_helper)
     CHECK_EQUAL(await(second).id, id);
     lab_close(q);
     gather();
+}
+
+/* The words that tell workers and helpers, as they were when the next frame was written. */
+struct at_write {
+    quplog *q;
+    uint32_t work, attention;
+    uint64_t next_due;
+};
+
+static void note_words(void *context)
+{
+    struct at_write *seen = context;
+    struct control_page *page = seen->q->core->control.page;
+    seen->work = control_read(&page->work);
+    seen->attention = control_read(&page->attention);
+    seen->next_due = control_older(&page->next_due);
+}
+
+TEST(whom_a_frame_concerns_is_told_before_it_is_written)
+{
+    struct faulty *f = faulty_new();
+    struct at_write seen = {.q = lab_open(f, lab_path("log"))};
+    struct control_page *page = seen.q->core->control.page;
+    uint64_t id;
+    control_write_number(&page->next_due, CONTROL_NEVER);
+    lab_put(seen.q, 0, 100, false); /* space is zeroed ahead */
+    uint32_t work = control_read(&page->work), attention = control_read(&page->attention);
+    faulty_before(f, FAULTY_WRITE, note_words, &seen);
+    lab_put(seen.q, 1, 100, false);
+    CHECK(seen.work != work);
+    REQUIRE(quplog_put(seen.q, &LAB_SPEC, "later", 5, 4711, false, &id) == QUPLOG_OK);
+    CHECK_EQUAL(seen.next_due, 4711);
+    CHECK(seen.attention != attention);
+    faulty_before(f, FAULTY_WRITE, NULL, NULL);
+    lab_close(seen.q);
+    faulty_free(f);
 }
 
 /* ---- a clock of the test's own ---- */
@@ -236,6 +273,7 @@ TEST(a_helper_looks_each_second_while_something_runs)
     REQUIRE(quplog_worker_new(w.producer, &worker) == QUPLOG_OK);
     put_due(w.producer, 0);
     REQUIRE(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT) == QUPLOG_OK);
+    REQUIRE(quplog_sync(w.producer) == QUPLOG_OK); /* else that would be a reason to look */
     for (int i = 0; i < 5; i++) {
         int64_t now = atomic_load(&fake.now_us);
         await_deadline(now + 1, now + SECOND_US);
@@ -303,16 +341,105 @@ TEST(a_job_that_is_due_within_the_second_is_not_slept_over)
     end_watch(&w);
 }
 
+/* Its own worker may not know the task, and another process's waits for it. */
+TEST(what_a_helper_lets_come_due_is_told_to_all_workers)
+{
+    struct watched w = begin_watch();
+    struct control_word *work = &w.helper->core->control.page->work;
+    await_deadline(-1, -1);
+    int64_t now = atomic_load(&fake.now_us);
+    uint64_t id = put_due(w.producer, now + 5000);
+    await_deadline(now + 5000, now + 5000);
+    uint32_t before = control_read(work);
+    pass(5000);
+    await_state(w.helper, id, QUPLOG_READY);
+    CHECK(control_read(work) != before);
+    end_watch(&w);
+}
+
+/* ---- retention, by the test's clock ---- */
+
+/* The helper has done all its duties once more: it does them in an order, and this is the first. */
+static void await_round(struct watched *w)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t id = put_due(w->producer, atomic_load(&fake.now_us) + 1);
+        pass(SECOND_US);
+        await_state(w->helper, id, QUPLOG_READY);
+    }
+}
+
+TEST(a_finished_job_is_kept_to_its_time_and_not_less)
+{
+    struct watched w = begin_watch();
+    quplog_options options = lab_options();
+    quplog_report report;
+    quplog_job_info info;
+    quplog *q;
+    uint64_t lsn;
+    options.keep_succeeded_us = 3600 * INT64_C(1000000);
+    REQUIRE(open_with(&fake.io[1], lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    uint64_t id = put_due(q, 0);
+    CHECK_EQUAL(quplog_cancel(q, id, &lsn), QUPLOG_OK);
+    int64_t end = atomic_load(&fake.now_us) + options.keep_succeeded_us;
+    await_round(&w);
+    pass(end - atomic_load(&fake.now_us) - 5 * INT64_C(1000000));
+    await_round(&w);
+    CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_OK);
+    pass(end - atomic_load(&fake.now_us));
+    await_round(&w);
+    CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_NOT_FOUND);
+    lab_close(q);
+    end_watch(&w);
+}
+
+/* All in two frames, as no caller does: what counts is how many there are. */
+static void finish_many(quplog *q, uint64_t count)
+{
+    quplog_batch *batch = quplog_batch_new();
+    struct buffer ops = {0};
+    uint64_t first, lsn;
+    REQUIRE(batch);
+    for (uint64_t i = 0; i < count; i++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "", 0, 0) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, 0, &first, &lsn) == QUPLOG_OK);
+    quplog_batch_free(batch);
+    for (uint64_t i = 0; i < count; i++)
+        REQUIRE(op_encode_cancel(&ops, first + i) == QUPLOG_OK);
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
+    CHECK_EQUAL(commit_ops(q->core, (uint32_t)count, &ops, NULL), QUPLOG_OK);
+    commit_end(q->core);
+    buffer_free(&ops);
+}
+
+TEST(of_too_many_finished_jobs_those_of_the_last_minute_are_kept)
+{
+    enum { KEPT = 100000, MORE = 20 };
+    struct watched w = begin_watch();
+    await_deadline(-1, -1);
+    finish_many(w.producer, KEPT + MORE);
+    await_round(&w);
+    CHECK_EQUAL(count_state(w.producer, QUPLOG_CANCELLED), KEPT + MORE);
+    pass(60 * INT64_C(1000000));
+    await_round(&w);
+    CHECK_EQUAL(count_state(w.producer, QUPLOG_CANCELLED), KEPT);
+    end_watch(&w);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(two_who_cannot_take_a_job_do_not_wake_each_other_for_ever),
         LISTED(a_job_whose_woken_worker_died_is_found_by_a_helper),
+        LISTED(whom_a_frame_concerns_is_told_before_it_is_written),
         LISTED(a_helper_with_nothing_to_do_sleeps_without_end),
         LISTED(a_helper_looks_each_second_while_something_runs),
         LISTED(a_job_put_for_later_by_who_has_no_table_is_let_come_due),
         LISTED(a_step_of_the_wall_clock_makes_due_what_it_passes),
         LISTED(a_job_that_is_due_within_the_second_is_not_slept_over),
+        LISTED(what_a_helper_lets_come_due_is_told_to_all_workers),
+        LISTED(a_finished_job_is_kept_to_its_time_and_not_less),
+        LISTED(of_too_many_finished_jobs_those_of_the_last_minute_are_kept),
     };
     return RUN(tests, argc, argv);
 }
