@@ -602,7 +602,7 @@ int chain_judge(struct chain *chain, enum chain_end *end)
     } else if (!chain_whole(chain)) {
         *end = CHAIN_CORRUPT;
         describe_missing(chain);
-    } else if (here || behind) {
+    } else if (here || next < chain->count) { /* also a file of no bytes, that lost its header */
         *end = CHAIN_TORN;
         point_at(chain, chain->files[chain->current].base, chain->lsn);
         chain->report.torn_bytes = here + behind;

@@ -27,33 +27,16 @@ enum { DEFAULT_FLUSH_US = 100000, SLICE_FIRST_US = 1000, SLICE_LAST_US = 50000, 
 
 /* ---- the directory ---- */
 
-static int sync_parent(const struct io *io, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char parent[4096] = ".";
-    if (slash == path)
-        snprintf(parent, sizeof parent, "/");
-    else if (slash)
-        snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
-    int fd = io->open(io->world, IO_CWD, parent, IO_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    int status = io->fsync(io->world, fd);
-    io->close(io->world, fd);
-    return status;
-}
-
 /* Its descriptor, or -errno. */
 static int open_directory(const struct io *io, const char *path, bool create)
 {
     int fd = io->open(io->world, IO_CWD, path, IO_DIRECTORY);
     if (fd != -ENOENT || !create)
         return fd;
-    int status = io->mkdir(io->world, IO_CWD, path);
+    int status = io->mkdir(io->world, IO_CWD, path); /* recover() makes its name durable */
     if (status && status != -EEXIST)
         return status;
-    status = sync_parent(io, path);
-    return status ? status : io->open(io->world, IO_CWD, path, IO_DIRECTORY);
+    return io->open(io->world, IO_CWD, path, IO_DIRECTORY);
 }
 
 struct contents {
@@ -260,7 +243,9 @@ static int check_options(const quplog_options *options)
                : QUPLOG_INVALID;
 }
 
-/* By the one who recovered: say so in the log. */
+/* By the one who recovered: say so in the log, durably, before anything is given out. Else a power
+ * cut could take the OPEN with all that came after it: the log would look as if it had been left
+ * before, cleanly perhaps, and the ids of the jobs that were lost would be given again. */
 static int begin_epoch(struct core *q, const quplog_options *options, enum quplog_ending ending,
                        bool lost)
 {
@@ -272,7 +257,7 @@ static int begin_epoch(struct core *q, const quplog_options *options, enum quplo
     if (status == QUPLOG_OK)
         status = apply_settings(q, options);
     commit_end(q);
-    return status;
+    return status ? status : commit_sync_all(q);
 }
 
 /* What the log says, for those who steer by the page alone. */

@@ -14,8 +14,11 @@ static int replay(struct chain *chain, struct recovery *recovery, enum chain_end
     chain->until_us = recovery->until_us;
     for (;;) {
         int status = chain_next(chain, &frame, &lsn);
-        if (status == QUPLOG_OK)
+        if (status == QUPLOG_OK) {
+            const struct segment_header *header = &chain->files[chain->current].header;
+            memcpy(recovery->boot_id, header->boot_id, sizeof recovery->boot_id);
             status = recovery->visit(recovery->context, &frame, lsn);
+        }
         if (status == QUPLOG_OK)
             continue;
         if (status != QUPLOG_EMPTY)
@@ -175,6 +178,22 @@ static int take_over(struct log *log, struct chain *chain, struct recovery *reco
                           : reopen_head(log, chain);
 }
 
+/* Let the directory's own name be durable: whoever made it, we or somebody else, may not have come
+ * to that. Who may not look into the directory above has to trust it. */
+static int sync_name(const struct log *log)
+{
+    const struct io *io = log->io;
+    int above = io->open(io->world, log->dir, "..", IO_DIRECTORY);
+    if (above == -EACCES)
+        return 0;
+    if (above < 0)
+        return above;
+    int status = io->fsync(io->world, above);
+    io->close(io->world, above);
+    return status == -EINVAL || status == -EROFS ? 0 : status; /* not a place that is synced */
+}
+
+/* Its first segment comes last: without one, whoever opens it does all of this again. */
 static int create_log(struct log *log)
 {
     const struct io *io = log->io;
@@ -182,6 +201,8 @@ static int create_log(struct log *log)
     int status = io->random(io->world, log->log_id, sizeof log->log_id);
     if (status == 0)
         status = io->list(io->world, log->dir, drop_temporary, log);
+    if (status == 0)
+        status = sync_name(log);
     if (status == 0)
         status = log_add_head(log, 0, 0, 0, true);
     if (status)
@@ -204,7 +225,6 @@ static int finish(struct log *log, struct chain *chain, struct recovery *recover
     struct control_page *page = log->control->page;
     const struct segment_header *newest = &chain->files[chain->current].header;
     memcpy(log->log_id, newest->log_id, sizeof log->log_id);
-    memcpy(recovery->boot_id, newest->boot_id, sizeof recovery->boot_id);
     recovery->closing = chain->closing;
     control_write_number(&page->first_lsn, chain->first_lsn);
     control_write_number(&page->tail, chain->lsn);

@@ -26,7 +26,9 @@ struct recovery {
     /* out */
     bool closing; /* the last process closed it cleanly */
     bool torn;
-    unsigned char boot_id[16]; /* of the boot in which the newest segment was made */
+    /* Of the boot in which the newest segment was made that has a frame: one that has none may be
+       of a recovery that came no further. */
+    unsigned char boot_id[16];
 };
 
 /* Recover, and fill in the control page, but for what only the table knows. Fills in `report` on

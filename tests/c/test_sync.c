@@ -227,6 +227,12 @@ TEST(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet)
 
 /* ---- poison ---- */
 
+static bool is_frame(const struct faulty_event *e)
+{
+    return e->kind == FAULTY_WRITE && strstr(e->name, ".log") && e->offset > 0 &&
+           e->length < SEGMENT_HEADER;
+}
+
 TEST(a_failed_sync_poisons_and_reopening_heals)
 {
     struct faulty *f = faulty_new();
@@ -251,7 +257,7 @@ TEST(a_failed_sync_poisons_and_reopening_heals)
     faulty_record(f);
     q = lab_open(f, lab_path("log"));
     size_t count = faulty_events(f, &e), again = 0, synced = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !is_frame(&e[i]); i++) {
         again += e[i].kind == FAULTY_WRITE && strstr(e[i].name, ".log") && e[i].offset == 0 &&
                  e[i].length > SEGMENT_HEADER;
         synced += e[i].kind == FAULTY_SYNC && strstr(e[i].name, ".log");
@@ -262,7 +268,7 @@ TEST(a_failed_sync_poisons_and_reopening_heals)
         behind += i + 1 == list.count || list.base[i + 1] > durable;
     CHECK(behind >= 2);
     CHECK_EQUAL(again, behind);
-    CHECK_EQUAL(synced, behind); /* and nothing else was synced, least of all called so */
+    CHECK_EQUAL(synced, behind); /* before the OPEN nothing else was, least of all called so */
     lab_expect(q, 30);
     lab_put(q, 30, SMALL, true);
     lab_close(q);

@@ -10,9 +10,6 @@
 
 enum { FIRST_FD = 3 };
 
-/* A Thursday in November 2026. */
-#define BEGINNING_US INT64_C(1795000000000000)
-
 /* ---- who looks on ---- */
 
 static struct disk *disk_of(void *w)
@@ -37,6 +34,11 @@ static ssize_t tell_after(struct disk *disk, const struct disk_call *call, ssize
 void disk_look_on(struct disk *disk, const struct disk_watch *watch)
 {
     disk->watch = *watch;
+}
+
+void disk_lie(struct disk *disk, enum disk_kind kind)
+{
+    disk->lies[kind] = true;
 }
 
 bool disk_changes(enum disk_kind kind)
@@ -243,7 +245,7 @@ static int sim_fdatasync(void *w, int fd)
     struct disk_call call = call_of(w, DISK_DATA_SYNC, fd);
     tell_before(disk, &call);
     struct disk_node *node = node_of(disk, fd);
-    if (node)
+    if (node && !disk->lies[DISK_DATA_SYNC])
         disk_node_sync(node);
     return (int)tell_after(disk, &call, node ? 0 : -EBADF);
 }
@@ -254,7 +256,7 @@ static int sim_fsync(void *w, int fd)
     struct disk_call call = call_of(w, DISK_NAME_SYNC, fd);
     tell_before(disk, &call);
     uint32_t directory = directory_of(disk, fd);
-    if (directory != DISK_NO_NODE)
+    if (directory != DISK_NO_NODE && !disk->lies[DISK_NAME_SYNC])
         disk_sync_names(disk, directory);
     return (int)tell_after(disk, &call, directory != DISK_NO_NODE ? 0 : -EBADF);
 }
@@ -381,8 +383,8 @@ static int sim_list(void *w, int dir, int (*each)(void *context, const char *nam
     struct disk_call call = call_of(w, DISK_LIST, dir);
     tell_before(disk, &call);
     uint32_t directory = directory_of(disk, dir);
-    int status = directory == DISK_NO_NODE ? -EBADF : list_node(disk, directory, each, context);
-    return (int)tell_after(disk, &call, status);
+    int status = (int)tell_after(disk, &call, directory == DISK_NO_NODE ? -EBADF : 0);
+    return status ? status : list_node(disk, directory, each, context);
 }
 
 static bool sim_is_network(void *w, int dir)
@@ -516,7 +518,7 @@ static int lone_futex_wait(void *w, uint32_t *word, uint32_t expected, int64_t d
     if (deadline_us < 0)
         return -EINTR; /* nobody will ever wake it */
     if (!(flags & IO_FUTEX_MONOTONIC))
-        deadline_us -= BEGINNING_US;
+        deadline_us -= DISK_BEGINNING_US;
     if (disk->time_us < deadline_us)
         disk->time_us = deadline_us;
     return -ETIMEDOUT;
@@ -535,7 +537,7 @@ static int64_t sim_monotonic_us(void *w)
 
 static int64_t sim_now_us(void *w)
 {
-    return BEGINNING_US + sim_monotonic_us(w);
+    return DISK_BEGINNING_US + sim_monotonic_us(w);
 }
 
 static int sim_random(void *w, void *buffer, size_t length)

@@ -114,6 +114,7 @@ struct disk_call {
     int count;
 };
 
+/* `after` comes when the call is done, or, of a LIST, before the first entry is handed out. */
 struct disk_watch {
     void (*before)(void *context, const struct disk_call *call); /* NULL: nobody */
     void (*after)(void *context, const struct disk_call *call, ssize_t status);
@@ -127,9 +128,15 @@ void disk_look_on(struct disk *disk, const struct disk_watch *watch);
 bool disk_changes(enum disk_kind kind);
 const char *disk_kind_name(enum disk_kind kind);
 
-/* Let the clock of this disk go on. */
+/* From now on calls of this kind, DATA_SYNC or NAME_SYNC, say that it is done and do nothing: no
+ * log survives that, and no proof may pass. */
+void disk_lie(struct disk *disk, enum disk_kind kind);
+
+/* Let the clocks go on. */
 void disk_pass_time(struct disk *disk, int64_t us);
-/* The monotonic one. */
+/* The monotonic clock; the wall clock is ahead of it by DISK_BEGINNING_US, since a day in November
+ * 2026. */
 int64_t disk_time(const struct disk *disk);
+#define DISK_BEGINNING_US INT64_C(1795000000000000)
 
 #endif

@@ -117,6 +117,7 @@ struct disk {
     struct disk_watch watch;
     uint64_t chance; /* of random() */
     uint64_t boots;
+    bool lies[DISK_KINDS];
     int64_t time_us;
 };
 

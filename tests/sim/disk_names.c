@@ -90,6 +90,14 @@ void disk_sweep(struct disk *disk)
 
 /* ---- paths ---- */
 
+static uint32_t above(const struct disk *disk, uint32_t node)
+{
+    for (size_t i = 0; i < disk->now.count; i++)
+        if (disk->now.list[i].node == node)
+            return disk->now.list[i].directory;
+    return node;
+}
+
 uint32_t disk_walk(const struct disk *disk, uint32_t from, const char *path, char last[DISK_NAME])
 {
     uint32_t at = path[0] == '/' ? DISK_ROOT : from;
@@ -97,7 +105,11 @@ uint32_t disk_walk(const struct disk *disk, uint32_t from, const char *path, cha
     while (*path) {
         size_t length = strcspn(path, "/");
         bool stays = length == 0 || (length == 1 && path[0] == '.');
-        if (!stays) {
+        bool up = length == 2 && path[0] == '.' && path[1] == '.';
+        if (up) {
+            at = above(disk, last[0] ? disk_find(&disk->now, at, last) : at);
+            last[0] = '\0';
+        } else if (!stays) {
             if (last[0])
                 at = disk_find(&disk->now, at, last);
             if (length >= DISK_NAME || at == DISK_NO_NODE || !disk->nodes[at].is_directory)
