@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include "random.h"
+#include "table_check.h"
 #include "test.h"
 
 /* A table and the log that made it: every frame that was applied, one behind the other. */
@@ -30,65 +31,11 @@ static struct span text(const char *s)
     return (struct span){(const unsigned char *)s, strlen(s)};
 }
 
-/* ---- counts are always those of a recount ---- */
-
-static void recount_job(const struct table *table, uint64_t id, const struct job *job,
-                        uint64_t (*counts)[QUPLOG_STATE_COUNT])
-{
-    REQUIRE(job->state < QUPLOG_STATE_COUNT && job->lane < table->lane_count);
-    counts[job->lane][job->state]++;
-    if (job->state == QUPLOG_RUNNING) {
-        REQUIRE(job->when < table->run_count);
-        CHECK_EQUAL(table_run(table, job)->id, id);
-    }
-}
-
-static void check_lane(const struct lane *lane, const uint64_t *counts, uint64_t *totals)
-{
-    CHECK_BYTES(lane->counts, counts, sizeof lane->counts);
-    CHECK_EQUAL(lane->ready.count, counts[QUPLOG_READY]);
-    for (int state = 1; state < QUPLOG_STATE_COUNT; state++)
-        totals[state] += counts[state];
-}
-
-static void check_live(const struct table *table)
-{
-    uint64_t live = table->settings_lsn ? OP_SETTINGS_MOST : 0, id = 0;
-    const struct job *job;
-    while ((job = jobs_next(&table->jobs, id, false, &id)))
-        live += align8(job->live_length);
-    for (size_t i = 0; i < table->schedule_count; i++)
-        live += align8(32U + table->schedules[i].id_length + table->schedules[i].rule_length);
-    for (size_t i = 0; i < table->queue_count; i++)
-        if (table->queues[i].put_lsn)
-            live += align8(32U + table->names.spans[table->queues[i].name].length);
-    for (size_t i = 0; i < table->slot_count; i++)
-        live += table->slots[i].live_length;
-    CHECK_EQUAL(table->live_bytes, live);
-}
-
 static void check_counts(const struct table *table)
 {
-    uint64_t(*counts)[QUPLOG_STATE_COUNT] = calloc(table->lane_count + 1, sizeof *counts);
-    uint64_t totals[QUPLOG_STATE_COUNT] = {0}, id = 0, jobs = 0, runs = 0;
-    const struct job *job;
-    REQUIRE(counts);
-    while ((job = jobs_next(&table->jobs, id, false, &id))) {
-        recount_job(table, id, job, counts);
-        jobs++;
-    }
-    for (size_t i = 0; i < table->lane_count; i++)
-        check_lane(&table->lanes[i], counts[i], totals);
-    for (size_t i = 0; i < table->run_count; i++)
-        runs += table->runs[i].id != 0;
-    CHECK_EQUAL(table->jobs.count, jobs);
-    CHECK_EQUAL(table->running, totals[QUPLOG_RUNNING]);
-    CHECK_EQUAL(runs, totals[QUPLOG_RUNNING]);
-    CHECK_EQUAL(table->due.count, totals[QUPLOG_SCHEDULED] + totals[QUPLOG_RETRYING]);
-    CHECK_EQUAL(table->succeeded.count, totals[QUPLOG_SUCCEEDED] + totals[QUPLOG_CANCELLED]);
-    CHECK_EQUAL(table->failed.count, totals[QUPLOG_JOB_FAILED]);
-    check_live(table);
-    free(counts);
+    const char *fault = table_fault(table);
+    if (fault)
+        test_fail(__FILE__, __LINE__, fault);
 }
 
 static void end(void)
