@@ -1,0 +1,154 @@
+/* fuzz_table.c: the job table, made of whatever frames pass their sums.
+ *
+ *   A frame is refused or applied as a whole: one that is refused changes nothing that counts.
+ *   After each frame the table agrees with itself (table_check.h).
+ *   The same frames make the same table, also in one that is emptied and built anew.
+ *   What table_apply() tells to have finished is finished.
+ */
+#include "table_check.h"
+
+#include "fuzz.h"
+#include "make_ops.h"
+
+enum { FRAMES_MOST = 64, FIRST_LSN = 4096, FAR_ID = 1 << 16 };
+
+struct told {
+    struct frame frame;
+    unsigned char *body;
+    uint64_t lsn;
+};
+
+struct history {
+    struct told frames[FRAMES_MOST];
+    size_t count;
+    uint64_t end;
+};
+
+static void told_to_be_finished(void *context, uint64_t id)
+{
+    const struct job *job = jobs_get(&((const struct table *)context)->jobs, id);
+    MUST(job && job->state >= QUPLOG_SUCCEEDED);
+}
+
+/* Pages of jobs are found by number: an id far away costs a long list of them, and much time. */
+static bool far_away(const struct frame *frame)
+{
+    struct op op;
+    size_t position = 0;
+    enum op_verdict verdict = OP_SKIPPED;
+    bool far = (uint32_t)frame->first_id > FAR_ID;
+    while (verdict == OP_VALID || verdict == OP_SKIPPED) {
+        verdict = op_next(frame->body, &position, &op, NULL);
+        far = far || (verdict == OP_VALID && op.type == QUPLOG_OP_COPY &&
+                      (uint32_t)op.as.copy.id > FAR_ID);
+    }
+    return far;
+}
+
+static void agree(const struct table *table)
+{
+    const char *fault = table_fault(table);
+    if (fault)
+        fuzz_fail(__FILE__, __LINE__, fault);
+}
+
+static bool apply(struct table *table, const struct told *told)
+{
+    size_t jobs = table->jobs.count;
+    uint64_t live = table->live_bytes, next_id = table->next_id;
+    bool good = table_reserve(table, &told->frame) == QUPLOG_OK;
+    if (good)
+        table_apply(table, &told->frame, told->lsn, told_to_be_finished, table);
+    else
+        MUST(table->jobs.count == jobs && table->live_bytes == live && table->next_id == next_id);
+    agree(table);
+    return good;
+}
+
+/* ---- the same ---- */
+
+static void must_be_same_job(const struct table *a, const struct table *b, uint64_t id)
+{
+    const struct job *x = jobs_get(&a->jobs, id), *y = jobs_get(&b->jobs, id);
+    MUST(x && y && x->put_lsn == y->put_lsn && x->error_lsn == y->error_lsn);
+    MUST(x->when == y->when && x->created_us == y->created_us && x->started_us == y->started_us);
+    MUST(x->finished_us == y->finished_us && x->live_length == y->live_length);
+    MUST(x->attempt == y->attempt && x->retries == y->retries && x->priority == y->priority);
+    MUST(x->state == y->state && x->crashes == y->crashes && x->flags == y->flags);
+    MUST(span_equal(table_task(a, x), table_task(b, y)));
+    MUST(span_equal(table_queue(a, x), table_queue(b, y)));
+    if (x->state == QUPLOG_RUNNING)
+        MUST(table_run(a, x)->token == table_run(b, y)->token);
+}
+
+static void must_be_same(const struct table *a, const struct table *b)
+{
+    uint64_t id = 0;
+    MUST(a->jobs.count == b->jobs.count && a->next_id == b->next_id && a->epoch == b->epoch);
+    MUST(a->live_bytes == b->live_bytes && a->schedule_count == b->schedule_count);
+    MUST(a->first_lsn == b->first_lsn && table_next_due(a) == table_next_due(b));
+    while (jobs_next(&a->jobs, id, false, &id))
+        must_be_same_job(a, b, id);
+}
+
+/* ---- frames as the input says ---- */
+
+/* The body of a frame: ops that fit, or any bytes. */
+static void take_body(struct told *told, struct maker *maker, struct span *input, bool any)
+{
+    struct buffer ops = {0};
+    struct span body = input_bytes(input, any ? 8U * input_below(input, 32) : 0);
+    if (!any)
+        told->frame.op_count = make_ops(maker, input, told->lsn, &ops);
+    else
+        told->frame.op_count = input_below(input, 8);
+    body.length &= ~(size_t)7;
+    if (ops.length)
+        body = (struct span){ops.data, ops.length};
+    told->body = fuzz_copy(body);
+    told->frame.body = (struct span){told->body, body.length};
+    buffer_free(&ops);
+}
+
+static void take_frame(struct history *history, struct maker *maker, struct span *input)
+{
+    struct told *told = &history->frames[history->count++];
+    unsigned kind = input_below(input, 8);
+    *told = (struct told){.lsn = history->end};
+    told->frame.kind = kind == 0 ? FRAME_TRIM : kind == 1 ? FRAME_SYNCED : FRAME_OPS;
+    told->frame.time_us = (int64_t)input_below(input, 16) * 500;
+    told->frame.first_id = kind == 2 ? input_number(input, 8) : 1 + input_below(input, MAKER_IDS);
+    take_body(told, maker, input, kind <= 2);
+    told->frame.length = (uint32_t)(FRAME_HEADER + told->frame.body.length);
+    history->end += told->frame.length;
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    static struct history history;
+    struct span input = {data, size};
+    struct maker maker = {0};
+    struct table table, twin;
+    bool refused[FRAMES_MOST] = {0};
+    history = (struct history){.end = FIRST_LSN};
+    table_init(&table);
+    table_init(&twin);
+    while (input.length && history.count < FRAMES_MOST) {
+        take_frame(&history, &maker, &input);
+        size_t last = history.count - 1;
+        refused[last] =
+            far_away(&history.frames[last].frame) || !apply(&table, &history.frames[last]);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < history.count; i++)
+            MUST(refused[i] || apply(&twin, &history.frames[i]));
+        must_be_same(&table, &twin);
+        table_reset(&twin);
+        agree(&twin);
+    }
+    for (size_t i = 0; i < history.count; i++)
+        free(history.frames[i].body);
+    table_free(&table);
+    table_free(&twin);
+    return 0;
+}
