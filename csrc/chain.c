@@ -133,8 +133,9 @@ static int walk(struct chain *chain, uint64_t *end, uint64_t *first_lsn)
             return status;
         if (verdict != FRAME_VALID && verdict != FRAME_UNSUPPORTED)
             return QUPLOG_OK;
-        if (verdict == FRAME_VALID && frame.kind == FRAME_TRIM &&
-            frame_trim_decode(frame.body, &trim) && trim.first_lsn > *first_lsn)
+        if (verdict == FRAME_VALID &&
+            frame_trim_decode(&frame, chain->cursor.base + *end, &trim) &&
+            trim.first_lsn > *first_lsn)
             *first_lsn = trim.first_lsn;
         *end += frame.length;
     }
@@ -413,13 +414,13 @@ static bool continues(const struct chain *chain, size_t *next)
            chain->files[*next].header.prev_end == chain->lsn;
 }
 
-static int count_frame(struct chain *chain, const struct frame *frame)
+static int count_frame(struct chain *chain, const struct frame *frame, uint64_t lsn)
 {
     struct frame_trim trim;
     if (frame->synced_lsn > chain->durable)
         chain->durable = frame->synced_lsn;
     if (frame->kind == FRAME_TRIM) {
-        if (!frame_trim_decode(frame->body, &trim))
+        if (!frame_trim_decode(frame, lsn, &trim))
             return QUPLOG_CORRUPT;
         if (trim.first_lsn > chain->first_lsn)
             chain->first_lsn = trim.first_lsn;
@@ -462,7 +463,7 @@ static int read_next(struct chain *chain, struct frame *frame, uint64_t *lsn)
         return QUPLOG_EMPTY;
     *lsn = chain->lsn;
     chain->lsn += frame->length;
-    return count_frame(chain, frame);
+    return count_frame(chain, frame, *lsn);
 }
 
 int chain_next(struct chain *chain, struct frame *frame, uint64_t *lsn)

@@ -169,6 +169,8 @@ int commit_frame(struct core *q, struct commit *commit)
     commit->first_id = control_older(&q->control.page->next_id);
     if (commit->put_count)
         frame.first_id = commit->first_id;
+    if (frame.first_id >> OP_ID_BITS)
+        return QUPLOG_FULL; /* ids are used up: a frame with larger ones would not be read again */
     int status = append_and_apply(q, &frame, commit, &commit->lsn);
     if (status == QUPLOG_OK)
         arm_flusher(q);

@@ -76,12 +76,12 @@ void frame_trim_encode(unsigned char out[FRAME_TRIM_BODY], const struct frame_tr
     put_u64(out + 16, trim->epoch);
 }
 
-bool frame_trim_decode(struct span body, struct frame_trim *out)
+bool frame_trim_decode(const struct frame *frame, uint64_t lsn, struct frame_trim *out)
 {
-    if (body.length < FRAME_TRIM_BODY)
+    if (frame->kind != FRAME_TRIM || frame->body.length < FRAME_TRIM_BODY)
         return false;
-    out->first_lsn = get_u64(body.data);
-    out->next_id = get_u64(body.data + 8);
-    out->epoch = get_u64(body.data + 16);
-    return true;
+    out->first_lsn = get_u64(frame->body.data);
+    out->next_id = get_u64(frame->body.data + 8);
+    out->epoch = get_u64(frame->body.data + 16);
+    return out->first_lsn <= lsn; /* the log does not begin behind itself */
 }

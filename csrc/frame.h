@@ -68,6 +68,7 @@ enum frame_verdict frame_parse(const unsigned char *bytes, size_t available, uin
                                uint64_t salt, struct frame *out);
 
 void frame_trim_encode(unsigned char out[FRAME_TRIM_BODY], const struct frame_trim *trim);
-bool frame_trim_decode(struct span body, struct frame_trim *out);
+/* False: the frame at `lsn` is no TRIM, or one that no writer writes. */
+bool frame_trim_decode(const struct frame *frame, uint64_t lsn, struct frame_trim *out);
 
 #endif

@@ -103,6 +103,8 @@ int log_add_head(struct log *log, uint64_t base, uint64_t prev_end, uint64_t fra
     const struct io *io = log->io;
     struct segment_header header;
     struct segment head;
+    if (base >= SEGMENT_BASE_END)
+        return QUPLOG_FULL; /* LSNs are used up: such a segment would not be found again */
     begin_header(log, &header, base, prev_end);
     int status = io->random(io->world, &header.salt, sizeof header.salt);
     if (status)

@@ -534,12 +534,13 @@ static int begin_frame(struct quplog_scan *scan)
 {
     const struct frame *frame = &scan->frame;
     struct frame_trim trim;
+    uint64_t lsn = scan->files[scan->current].header.base + scan->offset;
     int status = frame->kind == FRAME_OPS ? check_ops(frame) : QUPLOG_OK;
-    if (frame->kind == FRAME_TRIM && !frame_trim_decode(frame->body, &trim))
+    if (frame->kind == FRAME_TRIM && !frame_trim_decode(frame, lsn, &trim))
         status = QUPLOG_CORRUPT;
     if (status)
         return status;
-    scan->frame_lsn = scan->files[scan->current].header.base + scan->offset;
+    scan->frame_lsn = lsn;
     scan->offset += frame->length;
     scan->covered = scan->frame_lsn + frame->length;
     scan->report.frames++;
@@ -681,7 +682,7 @@ static int next_op(struct quplog_scan *scan, quplog_scanned *out)
 static void hand_out_trim(struct quplog_scan *scan, quplog_scanned *out)
 {
     struct frame_trim trim = {0};
-    (void)frame_trim_decode(scan->frame.body, &trim); /* it was decoded before */
+    (void)frame_trim_decode(&scan->frame, scan->frame_lsn, &trim); /* it was decoded before */
     *out = (quplog_scanned){.kind = QUPLOG_SCAN_TRIM,
                             .first_lsn = trim.first_lsn,
                             .next_id = trim.next_id};

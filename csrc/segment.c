@@ -104,7 +104,8 @@ static enum segment_verdict decode_copy(const unsigned char *block, struct segme
     h->synced_lsn = get_u64(block + 72);
     h->salt = get_u64(block + 80);
     h->created_us = get_i64(block + 88);
-    return SEGMENT_VALID;
+    /* What was before a segment stands before it: no writer says otherwise. */
+    return h->prev_end <= h->base && h->first_lsn <= h->base ? SEGMENT_VALID : SEGMENT_BROKEN;
 }
 
 int segment_read_header(const struct io *io, int fd, struct segment_header *out,

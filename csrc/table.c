@@ -825,10 +825,10 @@ static void drop_stale(struct table *table, uint64_t lsn)
  * everything holds nothing there. Only a replay that began below first_lsn, in segments whose
  * removal was undone by a power cut, may hold what ended in a segment that is missing: it looks at
  * every job. A live table must not: that takes 20 ms for a million jobs, under the append lock. */
-static void apply_trim(struct table *table, const struct frame *frame)
+static void apply_trim(struct table *table, const struct frame *frame, uint64_t lsn)
 {
     struct frame_trim trim;
-    if (!frame_trim_decode(frame->body, &trim))
+    if (!frame_trim_decode(frame, lsn, &trim))
         return;
     if (!table->live && table->start_lsn < trim.first_lsn) {
         drop_stale(table, trim.first_lsn);
@@ -856,7 +856,7 @@ void table_apply(struct table *table, const struct frame *frame, uint64_t lsn,
     if (table->start_lsn == 0)
         table->start_lsn = lsn;
     if (frame->kind == FRAME_TRIM)
-        apply_trim(table, frame);
+        apply_trim(table, frame, lsn);
     if (frame->kind != FRAME_OPS)
         return;
     for (;;) {

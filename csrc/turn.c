@@ -63,8 +63,7 @@ static int accept(void *context, const struct frame *frame, uint64_t lsn)
     struct op_job names = {0};
     enum op_verdict verdict = OP_VALID;
     struct frame_trim trim;
-    (void)lsn;
-    if (frame->kind == FRAME_TRIM && frame_trim_decode(frame->body, &trim))
+    if (frame_trim_decode(frame, lsn, &trim))
         control_write_number(&q->control.page->first_lsn, trim.first_lsn);
     if (frame->kind != FRAME_OPS)
         return QUPLOG_OK;

@@ -475,6 +475,17 @@ TEST(a_recheck_sees_what_was_written_meanwhile)
 
 enum { SEGMENTS = 6, FIRST = 3, PER_SEGMENT = 3 };
 
+TEST(a_trim_that_gives_up_itself_is_none_that_a_writer_writes)
+{
+    struct builder b;
+    build_begin(&b);
+    build_trim(&b, b.next, 0);
+    CHECK_EQUAL(judge().status, QUPLOG_OK);
+    build_trim(&b, b.next + 1, 0);
+    CHECK_EQUAL(judge().status, QUPLOG_CORRUPT);
+    build_end(&b);
+}
+
 /* Six segments of three frames; all before the fourth is trimmed. The TRIM stands in the last one,
  * or in the fifth, is synced, and is repeated by the last one's header. */
 static void build_trimmed(struct builder *b, uint64_t bases[SEGMENTS], bool repeated)
@@ -1230,6 +1241,7 @@ int main(int argc, char **argv)
         LISTED(a_beheaded_only_segment_is_corrupt_and_never_an_empty_log),
         LISTED(a_beheaded_first_segment_is_corrupt_and_never_dropped),
         LISTED(a_recheck_sees_what_was_written_meanwhile),
+        LISTED(a_trim_that_gives_up_itself_is_none_that_a_writer_writes),
         LISTED(a_trimming_cut_short_may_have_left_any_of_the_old_segments),
         LISTED(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers),
         LISTED(a_leftover_that_lost_its_last_bytes_is_cut_off),

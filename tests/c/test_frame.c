@@ -226,14 +226,19 @@ TEST(a_frame_without_a_body_is_a_frame)
 TEST(a_trim_keeps_its_numbers_and_a_short_one_is_refused)
 {
     unsigned char body[FRAME_TRIM_BODY];
-    struct frame_trim out, trim = {UINT64_MAX, UINT64_C(1) << 32 | 1, 7};
+    struct frame_trim out, trim = {LSN, UINT64_C(1) << 32 | 1, 7};
+    struct frame frame = {.kind = FRAME_TRIM, .body = {body, sizeof body}};
     frame_trim_encode(body, &trim);
-    REQUIRE(frame_trim_decode((struct span){body, sizeof body}, &out));
+    REQUIRE(frame_trim_decode(&frame, LSN, &out));
     CHECK_EQUAL(out.first_lsn, trim.first_lsn);
     CHECK_EQUAL(out.next_id, trim.next_id);
     CHECK_EQUAL(out.epoch, trim.epoch);
-    for (size_t length = 0; length < sizeof body; length++)
-        CHECK(!frame_trim_decode((struct span){body, length}, &out));
+    CHECK(!frame_trim_decode(&frame, LSN - 1, &out)); /* it says that it is gone itself */
+    frame.kind = FRAME_OPS;
+    CHECK(!frame_trim_decode(&frame, LSN, &out));
+    frame.kind = FRAME_TRIM;
+    for (frame.body.length = 0; frame.body.length < sizeof body; frame.body.length++)
+        CHECK(!frame_trim_decode(&frame, LSN, &out));
 }
 
 int main(int argc, char **argv)

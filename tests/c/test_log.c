@@ -3,10 +3,30 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "commit.h"
 #include "log_lab.h"
 #include "turn.h"
 
 enum { SMALL = 200, BIG = 6000 };
+
+/* ---- numbers that are used up ---- */
+
+TEST(an_id_or_a_segment_that_nobody_would_read_again_is_not_given)
+{
+    uint64_t id;
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 3, SMALL);
+    REQUIRE(commit_begin(q->core, COMMIT_DECIDE) == QUPLOG_OK);
+    CHECK_EQUAL(log_add_head(&q->core->log, SEGMENT_BASE_END, SEGMENT_BASE_END, 0, false),
+                QUPLOG_FULL);
+    control_write_number(&q->core->control.page->next_id, UINT64_C(1) << OP_ID_BITS);
+    commit_end(q->core);
+    CHECK_EQUAL(quplog_put(q, &LAB_SPEC, "x", 1, 0, true, &id), QUPLOG_FULL);
+    lab_close(q);
+    q = lab_open(NULL, lab_path("log"));
+    lab_expect(q, 3);
+    lab_close(q);
+}
 
 /* ---- rotation ---- */
 
@@ -639,6 +659,7 @@ TEST(a_page_is_never_emptied_under_those_who_use_it)
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
+        LISTED(an_id_or_a_segment_that_nobody_would_read_again_is_not_given),
         LISTED(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_promised),
         LISTED(a_sync_covers_every_segment_since_the_last_one),
         LISTED(a_frame_larger_than_a_segment_gets_its_own),

@@ -96,6 +96,22 @@ TEST(any_damage_to_one_copy_is_survived_and_to_both_is_not)
     close(segment.fd);
 }
 
+TEST(a_header_that_says_it_stands_before_what_was_before_it_is_none)
+{
+    struct segment_header got, header = HEADER;
+    struct segment segment;
+    uint64_t *fields[] = {&header.prev_end, &header.first_lsn};
+    for (size_t i = 0; i < 2; i++) {
+        header = HEADER;
+        *fields[i] = header.base + 1;
+        int dir = open_test_directory();
+        REQUIRE(segment_create(io_system(), dir, &header, LAB_SEGMENT, false, &segment) == 0);
+        CHECK_EQUAL(judge(segment.fd, &got), SEGMENT_BROKEN);
+        close(segment.fd);
+        close(dir);
+    }
+}
+
 TEST(a_short_file_is_broken_and_nothing_is_read_behind_its_end)
 {
     struct segment_header got;
@@ -449,6 +465,7 @@ int main(int argc, char **argv)
         LISTED(a_name_says_the_base_and_nothing_else_is_a_segment),
         LISTED(every_field_of_the_header_comes_back),
         LISTED(any_damage_to_one_copy_is_survived_and_to_both_is_not),
+        LISTED(a_header_that_says_it_stands_before_what_was_before_it_is_none),
         LISTED(a_short_file_is_broken_and_nothing_is_read_behind_its_end),
         LISTED(another_version_or_an_unknown_feature_is_unsupported),
         LISTED(a_durable_segment_is_synced_before_its_name_and_its_name_before_it_is_used),

@@ -1125,7 +1125,7 @@ TEST(the_same_log_always_makes_the_same_table)
             frame_trim_encode(body, &numbers);
             frame = (struct frame){.kind = FRAME_TRIM, .body = {body, sizeof body}};
             REQUIRE(table_reserve(&twin, &frame) == QUPLOG_OK);
-            table_apply(&twin, &frame, 0, NULL, NULL);
+            table_apply(&twin, &frame, w.lsn, NULL, NULL);
         }
     }
     check_same(&w.table, &twin);

@@ -89,12 +89,13 @@ static enum frame_verdict judge(const unsigned char *bytes, size_t available, st
     return verdict;
 }
 
-static void check_trim(struct span body)
+static void check_trim(struct span body, uint64_t lsn)
 {
     struct frame_trim trim;
+    struct frame frame = {.kind = FRAME_TRIM, .body = body};
     unsigned char encoded[FRAME_TRIM_BODY];
-    bool good = frame_trim_decode(body, &trim);
-    MUST(good == (body.length >= FRAME_TRIM_BODY));
+    bool good = frame_trim_decode(&frame, lsn, &trim);
+    MUST(good == (body.length >= FRAME_TRIM_BODY && get_u64(body.data) <= lsn));
     if (!good)
         return;
     frame_trim_encode(encoded, &trim);
@@ -127,7 +128,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     unsigned mode = input_below(&input, MODES);
     struct place place = {.lsn = input_number(&input, 8), .salt = input_number(&input, 8)};
     uint64_t bit = input_number(&input, 4);
-    check_trim(input);
+    check_trim(input, place.lsn);
     if (mode == SEALED) {
         seal(input, place, bit);
         return 0;
