@@ -100,6 +100,12 @@ static inline unsigned char *buffer_room(struct buffer *b, size_t more)
     return b->data + b->length;
 }
 
+/* A part of what is in it. Nothing may have no place: an empty buffer has none. */
+static inline struct span buffer_part(const struct buffer *b, size_t at, size_t length)
+{
+    return length ? (struct span){b->data + at, length} : (struct span){NULL, 0};
+}
+
 static inline void buffer_free(struct buffer *b)
 {
     free(b->data);

@@ -152,8 +152,8 @@ static void fill_copy(const struct pass *pass, const struct candidate *c, const 
     copy->crashes = job->crashes;
     copy->cancel_requested = job->flags & JOB_CANCEL_REQUESTED;
     copy->result_dropped = c->result_dropped;
-    copy->result = (struct span){pass->outcomes.data + c->result_at, c->result_length};
-    copy->errors = (struct span){pass->outcomes.data + c->errors_at, c->errors_length};
+    copy->result = buffer_part(&pass->outcomes, c->result_at, c->result_length);
+    copy->errors = buffer_part(&pass->outcomes, c->errors_at, c->errors_length);
     if (final && job->state != QUPLOG_JOB_FAILED)
         copy->job.payload = (struct span){NULL, 0}; /* it can't run again */
 }
