@@ -5,6 +5,8 @@
  * was read is looked at again before it is called damaged. If they trim what it was about to read,
  * it goes on with the oldest that is left.
  */
+#include "reader.h"
+
 #include <stdio.h>
 
 #include "chain.h"
@@ -40,12 +42,13 @@ static int begin(quplog_reader *reader, const char *path, uint64_t lsn)
     return status;
 }
 
-int quplog_reader_open(const char *path, uint64_t lsn, quplog_reader **out, quplog_report *report)
+int reader_open_with(const struct io *io, const char *path, uint64_t lsn, quplog_reader **out,
+                     quplog_report *report)
 {
     quplog_reader *reader = calloc(1, sizeof *reader);
     if (!reader)
         return QUPLOG_NO_MEMORY;
-    reader->io = io_system();
+    reader->io = io;
     reader->chain.fd = -1;
     int status = begin(reader, path, lsn);
     if (report)
@@ -55,6 +58,11 @@ int quplog_reader_open(const char *path, uint64_t lsn, quplog_reader **out, qupl
     else
         *out = reader;
     return status;
+}
+
+int quplog_reader_open(const char *path, uint64_t lsn, quplog_reader **out, quplog_report *report)
+{
+    return reader_open_with(io_system(), path, lsn, out, report);
 }
 
 void quplog_reader_close(quplog_reader *reader)
