@@ -18,7 +18,7 @@
 static const unsigned char MAGIC[8] = {0x89, 'q', 'u', 'p', 'l', 'o', 'g', '\n'};
 
 enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4 };
-enum { WINDOW = 1 << 20, ZERO_PIECE = 1 << 16 };
+enum { WINDOW = 1 << 20, ZERO_PIECE = 1 << 16, ZERO_BLOCK = 512 };
 
 static int status_of(int negative_errno)
 {
@@ -422,6 +422,17 @@ int segment_search_synced(struct segment_cursor *c, uint64_t offset, uint64_t *s
     return QUPLOG_OK;
 }
 
+/* How many bytes there are up to the last that is not zero. Nearly all are: whole blocks first. */
+static size_t used_of(const unsigned char *bytes, size_t length)
+{
+    static const unsigned char zeros[ZERO_BLOCK];
+    while (length >= ZERO_BLOCK && memcmp(bytes + length - ZERO_BLOCK, zeros, ZERO_BLOCK) == 0)
+        length -= ZERO_BLOCK;
+    while (length > 0 && bytes[length - 1] == 0)
+        length--;
+    return length;
+}
+
 int segment_used(struct segment_cursor *c, uint64_t offset, uint64_t *used)
 {
     *used = offset;
@@ -433,11 +444,9 @@ int segment_used(struct segment_cursor *c, uint64_t offset, uint64_t *used)
             return status;
         if (available == 0)
             return QUPLOG_OK;
-        for (size_t i = available; i > 0; i--)
-            if (bytes[i - 1]) {
-                *used = offset + i;
-                break;
-            }
+        size_t n = used_of(bytes, available);
+        if (n)
+            *used = offset + n;
         offset += available;
     }
     return QUPLOG_OK;
