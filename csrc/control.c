@@ -170,18 +170,19 @@ static bool half_written(const struct control_number *number, uint64_t *older)
     return value >= *older && value - *older <= STEP_MOST;
 }
 
-/* A number that only grows, as a process without the lock sees it. Its writer may be between the
- * two halves, or may have died there: then the older one stands. */
+bool control_read_growing(const struct control_number *number, uint64_t *out)
+{
+    for (int i = 0; i < TRIES; i++)
+        if (control_read_number(number, out))
+            return true;
+    return half_written(number, out);
+}
+
 static uint64_t read_growing(struct control *control, const struct control_number *number,
                              _Atomic uint64_t *seen)
 {
-    uint64_t before = atomic_load(seen), value = 0;
-    bool good = false;
-    for (int i = 0; !good && i < TRIES; i++)
-        good = control_read_number(number, &value);
-    if (!good)
-        good = half_written(number, &value);
-    if (!good || value < before) {
+    uint64_t before = atomic_load(seen), value;
+    if (!control_read_growing(number, &value) || value < before) {
         control_fail(control);
         return before;
     }

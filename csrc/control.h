@@ -123,6 +123,9 @@ uint64_t control_synced(struct control *control);
 /* For the holder of the lock that guards it: the number as last completed. False: it can't be
  * believed. */
 bool control_read_number(const struct control_number *number, uint64_t *out);
+/* A number that only grows, as a process without the lock sees it. Its writer may be between the
+ * two halves, or may have died there: then the older one stands. False: it can't be believed. */
+bool control_read_growing(const struct control_number *number, uint64_t *out);
 /* The same after a writer died: the older of the two. */
 uint64_t control_older(const struct control_number *number);
 void control_write_number(struct control_number *number, uint64_t value);

@@ -242,10 +242,21 @@ static int repair(struct log *log, uint64_t dirty, log_visit visit, void *contex
 
 /* ---- appending ---- */
 
+/* The page says what it can, of a log whose head and tail are these. */
+static bool makes_sense(struct log *log, uint64_t head, uint64_t tail, uint64_t zeroed)
+{
+    uint64_t id, first;
+    struct control_page *page = log->control->page;
+    return control_read_number(&page->next_id, &id) &&
+           control_read_growing(&page->first_lsn, &first) && first <= head &&
+           tail >= control_tail(log->control) && control_synced(log->control) <= tail &&
+           zeroed >= tail && zeroed >= head + SEGMENT_HEADER;
+}
+
 int log_begin(struct log *log, log_visit visit, void *context, bool *repaired)
 {
     struct control_page *page = log->control->page;
-    uint64_t tail, head, zeroed, id, dirty = atomic_load(&page->dirty);
+    uint64_t tail, head, zeroed, dirty = atomic_load(&page->dirty);
     *repaired = dirty != 0;
     if (dirty) {
         int status = repair(log, dirty, visit, context);
@@ -255,8 +266,7 @@ int log_begin(struct log *log, log_visit visit, void *context, bool *repaired)
     bool good = control_read_number(&page->tail, &tail) &&
                 control_read_number(&page->head, &head) &&
                 control_read_number(&page->zeroed, &zeroed) &&
-                control_read_number(&page->next_id, &id) && tail >= control_tail(log->control) &&
-                zeroed >= tail && zeroed >= head + SEGMENT_HEADER;
+                makes_sense(log, head, tail, zeroed);
     if (!good)
         return fail(log);
     if (log->head.fd < 0 || log->head.header.base != head) {
@@ -446,7 +456,9 @@ int log_flush(void *context, uint64_t from, uint64_t to)
     bool created = false; /* a segment whose name may not be durable yet */
     for (uint64_t at = from; status == 0 && at < to;) {
         struct file_use use;
-        uint64_t first = control_older(&log->control->page->first_lsn);
+        uint64_t first;
+        if (!control_read_growing(&log->control->page->first_lsn, &first))
+            return -EIO; /* garbage: what it says was trimmed may be what is to be synced */
         if (at < first && first < to)
             at = first; /* what was trimmed had been synced */
         status = files_borrow(&log->files, at, newest(log), &use);

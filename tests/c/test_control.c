@@ -150,7 +150,10 @@ enum spoil {
     ZEROED_GARBAGE,
     ZEROED_LOW,
     NEXT_ID_GARBAGE,
+    FIRST_LSN_GARBAGE,
+    FIRST_LSN_AHEAD,
     SYNCED_GARBAGE,
+    SYNCED_AHEAD,
     DIRTY_GARBAGE,
     DIRTY_AND_TAIL_GARBAGE,
     DIRTY_AND_HEAD_GARBAGE,
@@ -177,7 +180,10 @@ static void spoil(struct control_page *page, enum spoil how)
     case ZEROED_GARBAGE: garble(&page->zeroed); break;
     case ZEROED_LOW: control_write_number(&page->zeroed, tail - 64); break;
     case NEXT_ID_GARBAGE: garble(&page->next_id); break;
+    case FIRST_LSN_GARBAGE: garble(&page->first_lsn); break;
+    case FIRST_LSN_AHEAD: control_write_number(&page->first_lsn, tail); break;
     case SYNCED_GARBAGE: garble(&page->synced); break;
+    case SYNCED_AHEAD: control_write_number(&page->synced, tail + 8); break;
     case DIRTY_GARBAGE: atomic_store(&page->dirty, UINT64_C(0x1122334455667788)); break;
     case DIRTY_AND_TAIL_GARBAGE:
         atomic_store(&page->dirty, 1);
@@ -241,6 +247,22 @@ TEST(a_page_that_cannot_be_believed_fails_all_and_loses_nothing)
 {
     for (int how = 0; how < SPOILS && test_now.failures == 0; how++)
         spoil_and_reopen((enum spoil)how);
+}
+
+/* What was trimmed needs no sync. Garbage must not say that of what does. */
+TEST(a_first_lsn_that_is_garbage_keeps_no_segment_from_being_synced)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 15, 6000);
+    struct lab_list list = lab_segments(lab_path("log"));
+    REQUIRE(list.count == 2);
+    atomic_store(&q->core->control.page->first_lsn.value, list.base[1]);
+    atomic_store(&q->core->control.page->first_lsn.check, 0);
+    CHECK_EQUAL(quplog_sync(q), QUPLOG_FAILED);
+    lab_leave(q);
+    q = lab_open(NULL, lab_path("log"));
+    lab_expect(q, 15);
+    lab_close(q);
 }
 
 /* ---- who may join ---- */
@@ -463,6 +485,7 @@ int main(int argc, char **argv)
         LISTED(a_number_that_goes_backwards_is_poison),
         LISTED(garbage_is_poison_and_never_a_number),
         LISTED(a_page_that_cannot_be_believed_fails_all_and_loses_nothing),
+        LISTED(a_first_lsn_that_is_garbage_keeps_no_segment_from_being_synced),
         LISTED(nobody_joins_a_page_that_is_not_ready_poisoned_or_of_another_boot),
         LISTED(a_page_of_another_epoch_is_poison_for_those_of_the_old_one),
         LISTED(a_page_of_an_earlier_format_is_not_joined),
