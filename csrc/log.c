@@ -224,7 +224,7 @@ static int repair(struct log *log, uint64_t dirty, log_visit visit, void *contex
     uint64_t zeroed = control_older(&page->zeroed);
     if (zeroed < base + SEGMENT_HEADER)
         zeroed = base + SEGMENT_HEADER; /* it died while it published a new head */
-    if (dirty > end && dirty - end > QUPLOG_FRAME_MAX)
+    if (end > zeroed || (dirty > end && dirty - end > QUPLOG_FRAME_MAX))
         return fail(log);
     status = accept_frames(log, &end, visit, context);
     if (status == QUPLOG_OK && dirty > end)
@@ -248,7 +248,7 @@ static bool makes_sense(struct log *log, uint64_t head, uint64_t tail, uint64_t 
     uint64_t id, first;
     struct control_page *page = log->control->page;
     return control_read_number(&page->next_id, &id) &&
-           control_read_growing(&page->first_lsn, &first) && first <= head &&
+           control_read_growing(&page->first_lsn, &first) && first <= tail &&
            tail >= control_tail(log->control) && control_synced(log->control) <= tail &&
            zeroed >= tail && zeroed >= head + SEGMENT_HEADER;
 }

@@ -158,6 +158,7 @@ enum spoil {
     DIRTY_AND_TAIL_GARBAGE,
     DIRTY_AND_HEAD_GARBAGE,
     DIRTY_AND_TAIL_BACK,
+    DIRTY_AND_TAIL_AHEAD,
     ALL_ZERO,
     ALL_GARBAGE,
     SPOILS
@@ -181,7 +182,7 @@ static void spoil(struct control_page *page, enum spoil how)
     case ZEROED_LOW: control_write_number(&page->zeroed, tail - 64); break;
     case NEXT_ID_GARBAGE: garble(&page->next_id); break;
     case FIRST_LSN_GARBAGE: garble(&page->first_lsn); break;
-    case FIRST_LSN_AHEAD: control_write_number(&page->first_lsn, tail); break;
+    case FIRST_LSN_AHEAD: control_write_number(&page->first_lsn, tail + 8); break;
     case SYNCED_GARBAGE: garble(&page->synced); break;
     case SYNCED_AHEAD: control_write_number(&page->synced, tail + 8); break;
     case DIRTY_GARBAGE: atomic_store(&page->dirty, UINT64_C(0x1122334455667788)); break;
@@ -196,6 +197,10 @@ static void spoil(struct control_page *page, enum spoil how)
     case DIRTY_AND_TAIL_BACK:
         atomic_store(&page->dirty, tail + 200);
         control_write_number(&page->tail, tail - 64);
+        break;
+    case DIRTY_AND_TAIL_AHEAD:
+        atomic_store(&page->dirty, tail + (1 << 20) + 200);
+        control_write_number(&page->tail, tail + (1 << 20));
         break;
     case ALL_ZERO: memset((void *)page, 0, sizeof *page); break;
     case ALL_GARBAGE: memset((void *)page, 0xa5, sizeof *page); break;

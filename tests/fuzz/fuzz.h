@@ -25,6 +25,13 @@ static inline void fuzz_fail(const char *file, int line, const char *what)
     abort();
 }
 
+/* With FUZZ_SHOW in the environment, say what came of a step: for who looks into one input. */
+static inline void fuzz_show(const char *what, int status, const char *more)
+{
+    if (getenv("FUZZ_SHOW"))
+        fprintf(stderr, "%s: %d %s\n", what, status, more);
+}
+
 /* A block of just this size, so that a read behind its end is seen. */
 static inline unsigned char *fuzz_copy(struct span bytes)
 {

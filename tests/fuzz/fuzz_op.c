@@ -182,7 +182,7 @@ static void check_comes_back(const struct op *op, struct span bytes)
 
 /* ---- a body ---- */
 
-/* Take it apart; true if it is one that a frame may have. With names, a PUT may leave out its own. */
+/* Take it apart; true if a frame may have it. With names, a PUT may leave out its own. */
 static bool take_apart(struct span body, bool with_names)
 {
     struct op op;
