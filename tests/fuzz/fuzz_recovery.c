@@ -1,0 +1,234 @@
+/* fuzz_recovery.c: a directory of segments, opened.
+ *
+ *   Opening succeeds, or says why not in a status that is meant for it; and then it has changed no
+ *   segment. Who only reads, in one go or op by op, comes to the same judgement.
+ *   What was opened agrees with itself (table_check.h).
+ *   Opening again after a kill finds the same jobs, and so does opening after a power cut: nothing
+ *   is recovered twice, and what was read stays.
+ *   A job that is put and finished is so when the log is opened again, compacted or not.
+ *
+ * The directory is made as make_log.h says.
+ */
+#include "core.h"
+#include "make_log.h"
+#include "open.h"
+#include "reader.h"
+#include "same_table.h"
+#include "table_check.h"
+
+enum { SEGMENT_SIZE = 64 << 10, PATH_SIZE = 128 };
+
+/* A log that is open on a disk of its own. */
+struct opened {
+    struct disk *disk;
+    quplog *log; /* NULL: it is not */
+    quplog_report report;
+    int status;
+};
+
+static const struct table *table_of(const struct opened *opened)
+{
+    return &opened->log->core->table;
+}
+
+static struct opened open_on(struct disk *disk, bool read_only)
+{
+    quplog_options options = {.segment_size = read_only ? 0 : SEGMENT_SIZE,
+                              .keep_succeeded_us = -1,
+                              .keep_failed_us = -1,
+                              .flush_interval_us = INT64_C(3600) * 1000000,
+                              .read_only = read_only};
+    struct opened opened = {.disk = disk};
+    opened.status = open_with(disk_io(disk), MAKE_LOG, &options, &opened.log, &opened.report);
+    fuzz_show(read_only ? "reading" : "opening", opened.status, opened.report.message);
+    const char *fault = opened.log ? table_fault(table_of(&opened)) : NULL;
+    if (fault)
+        fuzz_fail(__FILE__, __LINE__, fault);
+    return opened;
+}
+
+/* End it, with its disk. */
+static int leave(struct opened *opened)
+{
+    int status = QUPLOG_OK;
+    if (opened->log) {
+        status = quplog_close(opened->log);
+        fuzz_show("closing", status, "");
+        quplog_free(opened->log);
+    }
+    disk_free(opened->disk);
+    return status;
+}
+
+/* ---- nothing was changed ---- */
+
+struct comparison {
+    const struct disk *is, *should;
+    size_t count;
+};
+
+static int compare_segment(void *context, const char *name)
+{
+    struct comparison *comparison = context;
+    char path[PATH_SIZE];
+    size_t is_length, should_length;
+    if (!strstr(name, ".log") || strstr(name, ".tmp"))
+        return 0;
+    comparison->count++;
+    snprintf(path, sizeof path, MAKE_LOG "/%s", name);
+    unsigned char *is = disk_load(comparison->is, path, &is_length);
+    unsigned char *should = disk_load(comparison->should, path, &should_length);
+    MUST(is && should && is_length == should_length && memcmp(is, should, is_length) == 0);
+    free(is);
+    free(should);
+    return 0;
+}
+
+static void must_be_untouched(const struct disk *is, const struct disk *should)
+{
+    struct comparison there = {.is = is, .should = should}, here = there;
+    disk_list(should, MAKE_LOG, compare_segment, &there);
+    disk_list(is, MAKE_LOG, compare_segment, &here);
+    MUST(there.count == here.count);
+}
+
+/* ---- the judgement of those who only read ---- */
+
+/* What was running is ready again, or cancelled if that was asked for. */
+static bool follows(uint8_t before, uint8_t after)
+{
+    return before == after ||
+           (before == QUPLOG_RUNNING && (after == QUPLOG_READY || after == QUPLOG_CANCELLED));
+}
+
+static void must_have_jobs_of(const struct table *now, const struct table *before)
+{
+    uint64_t id = 0;
+    const struct job *was;
+    MUST(now->jobs.count == before->jobs.count);
+    while ((was = jobs_next(&before->jobs, id, false, &id))) {
+        const struct job *is = jobs_get(&now->jobs, id);
+        MUST(is && follows(was->state, is->state) && is->put_lsn == was->put_lsn);
+    }
+}
+
+static void check_readers(const struct disk *untouched, const struct opened *opened)
+{
+    struct opened reading = open_on(disk_copy(untouched), true);
+    must_be_untouched(reading.disk, untouched);
+    bool no_log = reading.status == QUPLOG_NOT_A_LOG && opened->report.frames == 0;
+    MUST(reading.status == opened->status || no_log);
+    if (reading.log)
+        must_have_jobs_of(table_of(opened), table_of(&reading));
+    quplog_reader *reader;
+    quplog_record record;
+    quplog_report report;
+    int status = reader_open_with(disk_io(reading.disk), MAKE_LOG, 0, &reader, NULL);
+    if (status == QUPLOG_OK) {
+        do
+            status = quplog_reader_next(reader, &record);
+        while (status == QUPLOG_OK);
+        quplog_reader_report(reader, &report, NULL);
+        quplog_reader_close(reader);
+        MUST(opened->status || (status == QUPLOG_EMPTY && report.frames == opened->report.frames &&
+                                report.end_lsn == opened->report.end_lsn));
+    }
+    MUST(status == QUPLOG_EMPTY || opened->status || no_log);
+    (void)leave(&reading);
+}
+
+/* ---- using it ---- */
+
+static const quplog_spec SPEC = {
+    .task = "fuzzed", .queue = "fuzzed", .task_length = 6, .queue_length = 6};
+
+/* Put a job, run it. Its id. */
+static uint64_t run_one(quplog *log)
+{
+    quplog_worker *worker;
+    uint64_t id;
+    uint32_t number;
+    MUST(quplog_put(log, &SPEC, "payload", 7, 0, true, &id) == QUPLOG_OK);
+    MUST(quplog_register(log, SPEC.task, SPEC.task_length, &number) == QUPLOG_OK);
+    MUST(quplog_worker_new(log, &worker) == QUPLOG_OK);
+    MUST(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, NULL, 0, QUPLOG_CLAIM_NEXT) == QUPLOG_OK);
+    const quplog_claim *claim = quplog_worker_claim(worker);
+    MUST(claim->id == id && claim->payload.length == 7);
+    (void)quplog_work(worker, QUPLOG_RUN_SUCCEEDED, 0, "result", 6, QUPLOG_SYNC);
+    MUST(claim->finish_status == QUPLOG_OK);
+    quplog_worker_free(worker);
+    return id;
+}
+
+/* Each job can be read, or it is said why not: a job may refer to ops that are not there. */
+static void load_all(quplog *log)
+{
+    uint64_t id = 0;
+    while (jobs_next(&log->core->table.jobs, id, false, &id)) {
+        quplog_job *job = NULL;
+        int status = quplog_load(log, id, &job);
+        MUST(status == QUPLOG_OK || status == QUPLOG_CORRUPT || status == QUPLOG_NOT_FOUND);
+        quplog_job_free(job);
+    }
+}
+
+static void use(struct opened *opened, bool compact)
+{
+    size_t jobs = table_of(opened)->jobs.count;
+    load_all(opened->log);
+    uint64_t id = run_one(opened->log);
+    if (compact) {
+        int status = quplog_compact(opened->log);
+        fuzz_show("compacting", status, "");
+        MUST(status == QUPLOG_OK || status == QUPLOG_CORRUPT);
+        id = run_one(opened->log);
+        jobs++;
+    }
+    MUST(quplog_close(opened->log) == QUPLOG_OK);
+    struct opened again = open_on(disk_copy(opened->disk), false);
+    MUST(again.status == QUPLOG_OK && again.report.ending == QUPLOG_CLEAN);
+    const struct job *job = jobs_get(&table_of(&again)->jobs, id);
+    MUST(job && job->state == QUPLOG_SUCCEEDED && table_of(&again)->jobs.count == jobs + 1);
+    MUST(leave(&again) == QUPLOG_OK);
+}
+
+/* ---- one directory ---- */
+
+static bool meant_for_opening(int status)
+{
+    return status == QUPLOG_OK || status == QUPLOG_CORRUPT || status == QUPLOG_UNSUPPORTED ||
+           status == QUPLOG_NOT_A_LOG;
+}
+
+static void check_again(const struct opened *first, uint64_t chance, bool compact)
+{
+    struct opened killed = open_on(disk_copy(first->disk), false);
+    MUST(killed.status == QUPLOG_OK && killed.report.ending == QUPLOG_KILL);
+    MUST(killed.report.torn_bytes == 0);
+    must_be_same(table_of(&killed), table_of(first));
+    struct opened cut = open_on(disk_cut(first->disk, DISK_MIX, &chance), false);
+    MUST(cut.status == QUPLOG_OK);
+    must_have_jobs_of(table_of(&cut), table_of(first));
+    MUST(leave(&cut) == QUPLOG_OK);
+    use(&killed, compact);
+    (void)leave(&killed);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    struct span input = {data, size};
+    unsigned how = input_byte(&input);
+    struct disk *disk = disk_new();
+    make_log(disk, &input);
+    struct disk *untouched = disk_copy(disk);
+    struct opened first = open_on(disk, false);
+    MUST(meant_for_opening(first.status));
+    if (first.status)
+        must_be_untouched(disk, untouched);
+    check_readers(untouched, &first);
+    if (first.log)
+        check_again(&first, 1 + how, how & 1);
+    MUST(leave(&first) == QUPLOG_OK);
+    disk_free(untouched);
+    return 0;
+}
