@@ -240,6 +240,44 @@ TEST(a_gate_lets_one_thread_in_and_loses_no_sleeper)
     CHECK(gate_try(&gate));
 }
 
+static struct {
+    struct gate gate;
+    struct io io;
+    int wakes;
+} crowd;
+
+static int give_meanwhile(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
+                          int flags, uint32_t bits)
+{
+    (void)w, (void)word, (void)expected, (void)deadline_us, (void)flags, (void)bits;
+    gate_give(&crowd.gate, io_system());
+    return 0;
+}
+
+static int count_wakes(void *w, uint32_t *word, int count, int flags, uint32_t bits)
+{
+    (void)w, (void)word, (void)count, (void)flags, (void)bits;
+    crowd.wakes++;
+    return 0;
+}
+
+/* He does not know of the others who sleep: he has to take it that there are some. */
+TEST(who_has_slept_at_the_gate_wakes_the_next)
+{
+    memset(&crowd, 0, sizeof crowd);
+    crowd.io = *io_system();
+    crowd.io.futex_wait = give_meanwhile;
+    crowd.io.futex_wake = count_wakes;
+    REQUIRE(gate_try(&crowd.gate));
+    CHECK_EQUAL(gate_take(&crowd.gate, &crowd.io, -1), 0);
+    CHECK_EQUAL(crowd.wakes, 0);
+    gate_give(&crowd.gate, &crowd.io);
+    CHECK_EQUAL(crowd.wakes, 1);
+    REQUIRE(gate_try(&crowd.gate));
+    gate_give(&crowd.gate, &crowd.io); /* nobody has slept since */
+    CHECK_EQUAL(crowd.wakes, 1);
+}
+
 static int always_interrupted(void *w, uint32_t *word, uint32_t expected, int64_t deadline_us,
                               int flags, uint32_t bits)
 {
@@ -473,6 +511,25 @@ TEST(appending_gives_up_at_its_time_out_and_has_written_nothing)
     leave(q);
 }
 
+/* Who waits for long is sent to look for signals now and then: the time goes on meanwhile. */
+TEST(appending_gives_up_at_a_time_out_of_seconds_too)
+{
+    enum { TIME_OUT_US = 2200000 };
+    enter_world();
+    quplog *q = open_in_world(TIME_OUT_US);
+    int64_t before = atomic_load(&world.monotonic_us);
+    int status = QUPLOG_INTERRUPTED, calls = 0;
+    for (; status == QUPLOG_INTERRUPTED && calls < 10; calls++) {
+        refuse_byte(LOCK_APPEND, 100000);
+        status = put(q);
+    }
+    CHECK_EQUAL(status, QUPLOG_LOCKED);
+    CHECK_EQUAL(calls, 3);
+    int64_t waited = atomic_load(&world.monotonic_us) - before;
+    CHECK(waited >= TIME_OUT_US && waited < TIME_OUT_US + 1000);
+    leave(q);
+}
+
 TEST(the_wall_clock_may_step_between_two_sleeps)
 {
     static const int64_t steps[] = {-INT64_C(3600000000), INT64_C(3600000000)};
@@ -603,6 +660,7 @@ int main(int argc, char **argv)
         LISTED(a_lock_file_that_cannot_be_opened_says_why),
         LISTED(no_lock_file_is_opened_or_closed_while_the_process_forks),
         LISTED(a_gate_lets_one_thread_in_and_loses_no_sleeper),
+        LISTED(who_has_slept_at_the_gate_wakes_the_next),
         LISTED(waiting_at_the_gate_ends_in_time_and_for_a_signal),
         LISTED(a_pause_ends_for_a_signal),
         LISTED(opening_a_free_log_does_not_sleep),
@@ -610,6 +668,7 @@ int main(int argc, char **argv)
         LISTED(opening_gives_up_at_its_time_out_after_a_last_try),
         LISTED(appending_waits_in_slices_from_1_to_50_milliseconds),
         LISTED(appending_gives_up_at_its_time_out_and_has_written_nothing),
+        LISTED(appending_gives_up_at_a_time_out_of_seconds_too),
         LISTED(the_wall_clock_may_step_between_two_sleeps),
         LISTED(a_signal_ends_the_wait),
         LISTED(a_failure_of_the_lock_is_told_at_once),

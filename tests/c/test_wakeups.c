@@ -119,6 +119,105 @@ TEST(whom_a_frame_concerns_is_told_before_it_is_written)
     faulty_free(f);
 }
 
+/* How many workers are to be woken, and by which bits. */
+static struct {
+    struct io io;
+    uint32_t *work;
+    int count;
+    uint32_t bits;
+} woken;
+
+static int note_wake(void *w, uint32_t *word, int count, int flags, uint32_t bits)
+{
+    if (word == woken.work) {
+        woken.count += count;
+        woken.bits |= bits;
+    }
+    return io_system()->futex_wake(w, word, count, flags, bits);
+}
+
+static quplog *open_woken(quplog_worker **worker, const char *task)
+{
+    quplog_options options = lab_options();
+    quplog_report report;
+    quplog *q;
+    uint32_t number;
+    woken.io = *io_system();
+    woken.io.futex_wake = note_wake;
+    woken.work = NULL;
+    REQUIRE(open_with(&woken.io, lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    REQUIRE(quplog_register(q, task, strlen(task), &number) == QUPLOG_OK);
+    REQUIRE(quplog_worker_new(q, worker) == QUPLOG_OK);
+    return q;
+}
+
+/* From here on; *tag is for control_count_out(). As if somebody slept. */
+static void count_wakes(quplog *q, uint32_t *tag)
+{
+    struct control_word *work = &q->core->control.page->work;
+    *tag = control_count_in(&work->sleepers);
+    woken.work = (uint32_t *)&work->value;
+    woken.count = 0;
+    woken.bits = 0;
+}
+
+static int claim_next(quplog_worker *worker)
+{
+    return quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT);
+}
+
+static void leave_woken(quplog *q, quplog_worker *worker, uint32_t tag)
+{
+    woken.work = NULL;
+    control_count_out(&q->core->control.page->work.sleepers, tag);
+    quplog_worker_free(worker);
+    lab_close(q);
+}
+
+/* Who is not woken at once is woken by another worker, or by a helper: so it is seen here alone. */
+TEST(a_batch_wakes_as_many_as_it_has_jobs_for_and_who_leaves_work_behind_one_more)
+{
+    quplog_spec other = LAB_SPEC;
+    quplog_worker *worker;
+    uint64_t first, lsn;
+    uint32_t tag, bits = core_bit((struct span){(const unsigned char *)"work", 4});
+    other.task = "walk";
+    bits |= core_bit((struct span){(const unsigned char *)"walk", 4});
+    quplog *q = open_woken(&worker, "work");
+    quplog_batch *batch = quplog_batch_new();
+    REQUIRE(batch);
+    for (int i = 0; i < 4; i++)
+        REQUIRE(quplog_batch_put(batch, i % 2 ? &other : &LAB_SPEC, "", 0, i / 3 * INT64_MAX) == 0);
+    count_wakes(q, &tag);
+    CHECK_EQUAL(quplog_commit(q, batch, 0, &first, &lsn), QUPLOG_OK);
+    CHECK_EQUAL(woken.count, 3);
+    CHECK_EQUAL(woken.bits, bits);
+    woken.count = 0;
+    CHECK_EQUAL(claim_next(worker), QUPLOG_OK);
+    CHECK_EQUAL(woken.count, 1);
+    quplog_batch_free(batch);
+    leave_woken(q, worker, tag);
+}
+
+TEST(who_cannot_take_a_job_passes_it_on_once_for_each_change)
+{
+    quplog_worker *worker;
+    uint32_t tag;
+    quplog *q = open_woken(&worker, "other");
+    CHECK_EQUAL(claim_next(worker), QUPLOG_EMPTY); /* it has its slot */
+    for (unsigned i = 0; i < 3; i++) {
+        lab_put(q, i, 100, false);
+        count_wakes(q, &tag);
+        CHECK_EQUAL(claim_next(worker), QUPLOG_EMPTY);
+        CHECK_EQUAL(woken.count, 1);
+        CHECK_EQUAL(claim_next(worker), QUPLOG_EMPTY);
+        CHECK_EQUAL(woken.count, 1);
+        control_count_out(&q->core->control.page->work.sleepers, tag);
+    }
+    count_wakes(q, &tag);
+    leave_woken(q, worker, tag);
+}
+
 /* ---- a clock of the test's own ---- */
 
 enum { SECOND_US = 1000000, NOT_ASKED = -2 };
@@ -127,6 +226,7 @@ static struct {
     struct io io[2]; /* of two processes */
     struct io_registry registry[2];
     _Atomic int64_t now_us;
+    _Atomic int64_t passed_us; /* by the test's will, on the other clock */
     uint32_t *_Atomic attention; /* NULL: nobody is asked */
     _Atomic int64_t deadline_us; /* until when the helper sleeps; -1: without end */
     _Atomic uint32_t sleeps;
@@ -136,6 +236,11 @@ static int64_t fake_now(void *w)
 {
     (void)w;
     return atomic_load(&fake.now_us);
+}
+
+static int64_t fake_monotonic(void *w)
+{
+    return io_system()->monotonic_us(w) + atomic_load(&fake.passed_us);
 }
 
 /* The helper sleeps until its word changes, or the test's clock has come to its deadline. */
@@ -173,6 +278,7 @@ static quplog *open_fake(int process)
     io->mutex_init(io->world, &fake.registry[process].mutex);
     io->mutex_init(io->world, &fake.registry[process].opening);
     fake.io[process].now_us = fake_now;
+    fake.io[process].monotonic_us = fake_monotonic;
     fake.io[process].futex_wait = fake_wait;
     REQUIRE(open_with(&fake.io[process], lab_path("log"), &options, &q, &report) == QUPLOG_OK);
     return q;
@@ -192,9 +298,11 @@ static void await_deadline(int64_t least, int64_t most)
     CHECK(is <= most);
 }
 
+/* Only the wall clock may go back. */
 static void pass(int64_t us)
 {
     atomic_fetch_add(&fake.now_us, us);
+    atomic_fetch_add(&fake.passed_us, us > 0 ? us : 0);
 }
 
 static void *keep_fake(void *context)
@@ -289,6 +397,27 @@ TEST(a_helper_looks_each_second_while_something_runs)
         pass(SECOND_US);
     CHECK_EQUAL(atomic_load(&fake.deadline_us), -1);
     quplog_worker_free(worker);
+    end_watch(&w);
+}
+
+/* Who has appended makes it durable by himself; if he is gone, a helper does. */
+TEST(what_stays_unsynced_for_a_second_is_made_durable_by_a_helper)
+{
+    struct watched w = begin_watch();
+    struct control_page *page = w.helper->core->control.page;
+    uint64_t id;
+    await_deadline(-1, -1);
+    REQUIRE(quplog_put(w.producer, &LAB_SPEC, "job 0.", 6, 0, false, &id) == QUPLOG_OK);
+    uint64_t tail = control_older(&page->tail);
+    CHECK(control_older(&page->synced) < tail);
+    for (int i = 0; i < 2; i++) { /* it was woken, and finds it; then a second is over */
+        int64_t now = atomic_load(&fake.now_us);
+        await_deadline(now + 1, now + SECOND_US);
+        pass(SECOND_US);
+    }
+    await_deadline(-1, -1);
+    CHECK_EQUAL(control_older(&page->synced), tail);
+    CHECK_EQUAL(control_older(&page->tail), tail);
     end_watch(&w);
 }
 
@@ -432,8 +561,11 @@ int main(int argc, char **argv)
         LISTED(two_who_cannot_take_a_job_do_not_wake_each_other_for_ever),
         LISTED(a_job_whose_woken_worker_died_is_found_by_a_helper),
         LISTED(whom_a_frame_concerns_is_told_before_it_is_written),
+        LISTED(a_batch_wakes_as_many_as_it_has_jobs_for_and_who_leaves_work_behind_one_more),
+        LISTED(who_cannot_take_a_job_passes_it_on_once_for_each_change),
         LISTED(a_helper_with_nothing_to_do_sleeps_without_end),
         LISTED(a_helper_looks_each_second_while_something_runs),
+        LISTED(what_stays_unsynced_for_a_second_is_made_durable_by_a_helper),
         LISTED(a_job_put_for_later_by_who_has_no_table_is_let_come_due),
         LISTED(a_step_of_the_wall_clock_makes_due_what_it_passes),
         LISTED(a_job_that_is_due_within_the_second_is_not_slept_over),
