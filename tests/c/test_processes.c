@@ -342,6 +342,31 @@ TEST(half_a_frame_becomes_zeros_again)
     lab_close(q);
 }
 
+TEST(the_spare_of_a_full_disk_is_for_what_runs_and_not_for_new_jobs)
+{
+    gather();
+    struct mate *a = enlist();
+    quplog *q = join();
+    unsigned jobs = 0;
+    CHECK_EQUAL(tell(a, deed_open, 0).status, QUPLOG_OK);
+    tell(a, deed_worker, 0);
+    set_trap(a, false, TRAP_FULL);
+    while (tell(a, deed_put, jobs).status == QUPLOG_OK)
+        REQUIRE(++jobs < LAB_JOBS);
+    while (!atomic_load(&q->core->control.page->spare_used)) {
+        REQUIRE(tell(a, deed_claim, 0).status == QUPLOG_OK);
+        REQUIRE(tell(a, deed_finish, QUPLOG_RUN_SUCCEEDED).status == QUPLOG_OK);
+    }
+    CHECK_EQUAL(tell(a, deed_put, jobs).status, QUPLOG_FULL); /* there is room in it */
+    CHECK_EQUAL(tell(a, deed_claim, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(a, deed_finish, QUPLOG_RUN_SUCCEEDED).status, QUPLOG_OK);
+    set_trap(a, false, TRAP_NONE);
+    lab_put(q, jobs, 100, true); /* as soon as there is a spare again */
+    CHECK_EQUAL(atomic_load(&q->core->control.page->spare_used), 0);
+    lab_close(q);
+    gather();
+}
+
 /* ---- fork ---- */
 
 static struct mate *unborn; /* prepared by the director; its parent knows it too */
@@ -473,6 +498,49 @@ TEST(a_job_is_not_given_up_while_the_child_lives_that_runs_it)
     CHECK_EQUAL(quplog_info(q, id, &info), QUPLOG_OK);
     CHECK_EQUAL(info.state, QUPLOG_READY);
     CHECK_EQUAL(info.crashes, 1);
+    lab_close(q);
+    gather();
+}
+
+/* Its own lock would not refuse it. */
+TEST(a_process_does_not_give_up_what_it_runs_itself)
+{
+    gather();
+    quplog *q = join();
+    quplog_worker *worker;
+    uint32_t number;
+    lab_put(q, 0, 100, false);
+    REQUIRE(quplog_register(q, "work", 4, &number) == QUPLOG_OK);
+    REQUIRE(quplog_worker_new(q, &worker) == QUPLOG_OK);
+    REQUIRE(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, "", 0, QUPLOG_CLAIM_NEXT) == QUPLOG_OK);
+    CHECK_EQUAL(release_dead(q), 0);
+    CHECK_EQUAL(count_state(q, QUPLOG_RUNNING), 1);
+    quplog_worker_free(worker);
+    lab_close(q);
+}
+
+/* A child that does not run the job keeps nothing of it; nor does who has looked into the slot. */
+TEST(the_slot_of_a_dead_process_is_free_although_its_child_lives)
+{
+    gather();
+    struct mate *next = enlist();
+    unborn = prepare();
+    struct mate *parent = enlist();
+    quplog *q = join();
+    CHECK_EQUAL(tell(next, deed_open, 0).status, QUPLOG_OK);
+    CHECK_EQUAL(tell(parent, deed_open_system, 0).status, QUPLOG_OK);
+    tell(parent, deed_worker, 0);
+    uint64_t id = tell(parent, deed_put, 0).id;
+    CHECK_EQUAL(tell(parent, deed_claim, 0).id, id);
+    (void)fork_of(parent);
+    strike(parent);
+    CHECK_EQUAL(release_dead(q), 1);
+    tell(next, deed_worker, 0);
+    CHECK_EQUAL(tell(next, deed_claim, 0).id, id);
+    CHECK_EQUAL(release_dead(q), 0); /* which also follows */
+    REQUIRE(table_slot(&q->core->table, 0));
+    CHECK_EQUAL(table_slot(&q->core->table, 0)->generation, 2); /* not the one who died */
+    CHECK(!table_slot(&q->core->table, 1));
     lab_close(q);
     gather();
 }
@@ -689,8 +757,11 @@ int main(int argc, char **argv)
         LISTED(a_stopped_writer_locks_others_out_for_a_while_and_nothing_is_lost),
         LISTED(a_writer_killed_in_its_write_leaves_nothing_half_done),
         LISTED(half_a_frame_becomes_zeros_again),
+        LISTED(the_spare_of_a_full_disk_is_for_what_runs_and_not_for_new_jobs),
         LISTED(a_forked_child_owns_nothing_and_outlives_its_parent_harmlessly),
         LISTED(a_job_is_not_given_up_while_the_child_lives_that_runs_it),
+        LISTED(a_process_does_not_give_up_what_it_runs_itself),
+        LISTED(the_slot_of_a_dead_process_is_free_although_its_child_lives),
         LISTED(a_worker_of_whom_nothing_can_be_found_out_is_not_given_up),
         LISTED(a_sync_leader_that_is_killed_is_replaced_by_who_waits),
         LISTED(a_failed_sync_fails_every_process_and_the_next_to_open_recovers),
