@@ -360,6 +360,35 @@ TEST(segments_that_a_cut_brings_back_in_any_choice_resurrect_nothing)
     free(should);
 }
 
+/* Its lanes have other numbers then: that of what it serves was another's before. */
+TEST(a_worker_whose_table_was_built_anew_finds_its_jobs_in_their_new_lane)
+{
+    static const quplog_spec others[] = {
+        {.task = "first", .task_length = 5, .queue = "default", .queue_length = 7},
+        {.task = "second", .task_length = 6, .queue = "default", .queue_length = 7}};
+    struct faulty *one = faulty_new(), *two = faulty_new();
+    quplog *q = lab_open(one, lab_path("log")), *follower = lab_open(two, lab_path("log"));
+    struct buffer ops = {0};
+    for (int i = 0; i < 2; i++)
+        REQUIRE(cancel(q, put_as(q, &others[i], "", 0)) == QUPLOG_OK);
+    put(q);
+    quplog_worker *worker = new_worker(follower);
+    run_one(worker, QUPLOG_RUN_SUCCEEDED, "");
+    REQUIRE(op_encode_forget(&ops, UINT64_MAX, UINT64_MAX, text("")) == QUPLOG_OK);
+    commit_one(q, &ops); /* nothing is left of them */
+    uint64_t id = put(q);
+    fill_up(q, 40);
+    CHECK_EQUAL(quplog_compact(q), QUPLOG_OK);
+    uint64_t builds = follower->core->builds;
+    CHECK_EQUAL(claim(worker), id);
+    CHECK(follower->core->builds > builds);
+    quplog_worker_free(worker);
+    lab_close(follower);
+    lab_close(q);
+    faulty_free(one);
+    faulty_free(two);
+}
+
 TEST(a_damaged_segment_is_never_removed)
 {
     const char *path = lab_path("log");
@@ -779,6 +808,7 @@ int main(int argc, char **argv)
         LISTED(each_step_of_leaving_a_segment_is_durable_before_the_next),
         LISTED(segments_that_begin_after_a_trim_repeat_where_the_log_begins),
         LISTED(segments_that_a_cut_brings_back_in_any_choice_resurrect_nothing),
+        LISTED(a_worker_whose_table_was_built_anew_finds_its_jobs_in_their_new_lane),
         LISTED(a_damaged_segment_is_never_removed),
         LISTED(a_log_whose_open_was_trimmed_is_not_taken_for_a_rebooted_one),
         LISTED(a_lap_ends_although_jobs_keep_coming),

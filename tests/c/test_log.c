@@ -76,6 +76,23 @@ TEST(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_pro
     faulty_free(f);
 }
 
+TEST(a_new_directory_is_durable_in_its_parent_before_anything_is_written_in_it)
+{
+    struct faulty *f = faulty_new();
+    const struct faulty_event *e;
+    faulty_record(f);
+    quplog *q = lab_open(f, lab_path("log"));
+    size_t count = faulty_events(f, &e), synced = 0, written = 0;
+    while (synced < count && e[synced].kind != FAULTY_DIRECTORY)
+        synced++;
+    while (written < count && e[written].kind != FAULTY_WRITE)
+        written++;
+    CHECK(synced < written);
+    CHECK(written < count);
+    lab_close(q);
+    faulty_free(f);
+}
+
 TEST(a_sync_covers_every_segment_since_the_last_one)
 {
     struct faulty *f = faulty_new();
@@ -394,6 +411,30 @@ TEST(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room)
     faulty_free(f);
 }
 
+TEST(a_batch_that_could_not_be_written_is_tried_again_as_a_whole)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    quplog_batch *batch = quplog_batch_new();
+    uint64_t first, lsn;
+    REQUIRE(batch);
+    REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "job 0.", 6, 0) == QUPLOG_OK);
+    REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "job 1.", 6, 0) == QUPLOG_OK);
+    faulty_fail_from(f, FAULTY_WRITE, 1, -ENOSPC);
+    CHECK_EQUAL(quplog_commit(q, batch, 0, &first, &lsn), QUPLOG_FULL);
+    faulty_behave(f);
+    lab_expect(q, 0);
+    CHECK_EQUAL(quplog_commit(q, batch, 0, &first, &lsn), QUPLOG_OK);
+    lab_expect(q, 2);
+    CHECK_EQUAL(quplog_commit(q, batch, 0, &first, &lsn), QUPLOG_OK); /* it is empty now */
+    lab_expect(q, 2);
+    lab_put(q, 2, SMALL, false); /* its id is none of theirs */
+    lab_expect(q, 3);
+    quplog_batch_free(batch);
+    lab_close(q);
+    faulty_free(f);
+}
+
 TEST(a_half_written_frame_never_shows_behind_a_shorter_one)
 {
     struct faulty *f = faulty_new();
@@ -490,6 +531,33 @@ static void try_to_join(void *context)
     quplog *q;
     if (late->status == QUPLOG_OK) /* else it has been told already */
         late->status = try_at_once(late->f, &q, &late->report);
+}
+
+/* The page is put back to where its writer would have left it, had he died after the write. */
+TEST(a_trim_that_a_dead_writer_left_whole_says_where_the_log_begins)
+{
+    struct faulty *one = faulty_new(), *two = faulty_new();
+    quplog *writer = lab_open(one, lab_path("log")), *next = lab_open(two, lab_path("log"));
+    struct control_page *page = writer->core->control.page;
+    lab_put_many(writer, 0, 15, BIG);
+    lab_put(next, 15, SMALL, true); /* it has seen this much */
+    uint64_t begins = lab_segments(lab_path("log")).base[1];
+    REQUIRE(commit_begin(writer->core, COMMIT_DECIDE) == QUPLOG_OK);
+    uint64_t before = control_older(&page->tail);
+    CHECK_EQUAL(commit_trim(writer->core, begins), QUPLOG_OK);
+    uint64_t after = control_older(&page->tail);
+    control_write_number(&page->first_lsn, 0);
+    control_write_number(&page->tail, before);
+    atomic_store(&page->dirty, after);
+    CHECK_EQUAL(lock_release(&writer->core->lock, LOCK_APPEND), 0); /* as his death does */
+    lab_put(next, 16, SMALL, false);
+    CHECK_EQUAL(control_older(&page->first_lsn), begins);
+    CHECK(control_older(&page->tail) > after);
+    commit_end(writer->core);
+    lab_leave(writer);
+    lab_leave(next);
+    faulty_free(one);
+    faulty_free(two);
 }
 
 TEST(nobody_joins_while_the_first_recovers)
@@ -661,6 +729,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         LISTED(an_id_or_a_segment_that_nobody_would_read_again_is_not_given),
         LISTED(a_new_segment_is_written_under_a_temporary_name_and_synced_before_it_is_promised),
+        LISTED(a_new_directory_is_durable_in_its_parent_before_anything_is_written_in_it),
         LISTED(a_sync_covers_every_segment_since_the_last_one),
         LISTED(a_frame_larger_than_a_segment_gets_its_own),
         LISTED(a_segment_that_is_being_read_stays_open_however_many_others_are_read),
@@ -677,10 +746,12 @@ int main(int argc, char **argv)
         LISTED(every_failed_open_leaves_the_log_whole),
         LISTED(every_failed_stat_is_like_a_failed_sync),
         LISTED(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room),
+        LISTED(a_batch_that_could_not_be_written_is_tried_again_as_a_whole),
         LISTED(a_half_written_frame_never_shows_behind_a_shorter_one),
         LISTED(a_log_that_stops_in_its_past_cannot_be_opened_for_writing),
         LISTED(a_descriptor_is_never_mistaken_for_a_status),
         LISTED(a_second_process_joins_and_sees_what_the_first_has_put),
+        LISTED(a_trim_that_a_dead_writer_left_whole_says_where_the_log_begins),
         LISTED(nobody_joins_while_the_first_recovers),
         LISTED(nobody_joins_a_log_that_failed_until_all_have_let_go),
         LISTED(two_who_let_go_of_a_failed_log_at_once_do_not_both_leave_it_to_the_other),

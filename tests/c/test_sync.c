@@ -280,6 +280,44 @@ TEST(a_failed_sync_poisons_and_reopening_heals)
     free(marker.data);
 }
 
+TEST(a_log_that_failed_is_opened_anew_beside_its_old_handle)
+{
+    struct faulty *f = faulty_new();
+    quplog *old = lab_open(f, lab_path("log"));
+    lab_put(old, 0, SMALL, true);
+    faulty_fail(f, FAULTY_SYNC, 1, -EIO);
+    CHECK_EQUAL(quplog_sync(old), QUPLOG_OK); /* there is nothing to sync */
+    CHECK_EQUAL(lab_try_put(old, 1, SMALL, true), QUPLOG_FAILED);
+    quplog *q = lab_open(f, lab_path("log"));
+    lab_put(q, 2, SMALL, true);
+    lab_expect(q, 3);
+    CHECK_EQUAL(lab_try_put(old, 3, SMALL, false), QUPLOG_FAILED);
+    lab_leave(old);
+    lab_close(q);
+    faulty_free(f);
+}
+
+TEST(an_id_that_a_failed_sync_has_lost_is_not_given_again)
+{
+    struct faulty *f = faulty_new();
+    quplog *q = lab_open(f, lab_path("log"));
+    uint64_t lost, next;
+    lab_put(q, 0, SMALL, true);
+    uint64_t begin = lab_stats(q).tail_lsn;
+    REQUIRE(quplog_put(q, &LAB_SPEC, "job 1.", 6, 0, false, &lost) == QUPLOG_OK);
+    uint64_t end = lab_stats(q).tail_lsn;
+    faulty_fail(f, FAULTY_SYNC, 1, -EIO);
+    CHECK_EQUAL(quplog_sync(q), QUPLOG_FAILED);
+    lab_leave(q);
+    lab_lose(lab_path("log"), 0, begin, end - begin); /* what the kernel has dropped is zeros */
+    q = lab_open(f, lab_path("log"));
+    REQUIRE(quplog_put(q, &LAB_SPEC, "job 1.", 6, 0, false, &next) == QUPLOG_OK);
+    CHECK(next > lost);
+    lab_expect(q, 2);
+    lab_close(q);
+    faulty_free(f);
+}
+
 /* Another process's sync failed while this one's was under way: what the kernel says to this one
  * is not true any more. */
 static void fail_the_log(void *context)
@@ -434,6 +472,17 @@ TEST(a_log_deleted_under_its_owner_fails_at_the_next_sync)
     lab_leave(q);
 }
 
+/* Whoever opens it now makes a lock file of his own, and believes that he is alone. */
+TEST(a_log_whose_lock_file_is_gone_fails_at_the_next_sync)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put(q, 0, SMALL, true);
+    REQUIRE(unlink(lab_path("log/lock")) == 0);
+    CHECK_EQUAL(lab_try_put(q, 1, SMALL, true), QUPLOG_FAILED);
+    CHECK_EQUAL(lab_try_put(q, 2, SMALL, false), QUPLOG_FAILED);
+    lab_leave(q);
+}
+
 TEST(a_segment_deleted_under_its_owner_fails_at_the_next_sync)
 {
     char name[LAB_PATH];
@@ -545,6 +594,8 @@ int main(int argc, char **argv)
         LISTED(the_end_of_a_sync_wakes_all_whom_it_has_served),
         LISTED(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet),
         LISTED(a_failed_sync_poisons_and_reopening_heals),
+        LISTED(a_log_that_failed_is_opened_anew_beside_its_old_handle),
+        LISTED(an_id_that_a_failed_sync_has_lost_is_not_given_again),
         LISTED(a_sync_that_ends_well_after_the_log_has_failed_acknowledges_nothing),
         LISTED(who_gets_the_lock_to_sync_after_a_sync_has_failed_syncs_nothing),
         LISTED(who_gets_the_turn_after_a_sync_has_failed_writes_nothing),
@@ -552,6 +603,7 @@ int main(int argc, char **argv)
         LISTED(a_heal_that_fails_is_tried_again_by_the_next_opener),
         LISTED(everybody_who_waits_for_a_failed_sync_is_told),
         LISTED(a_log_deleted_under_its_owner_fails_at_the_next_sync),
+        LISTED(a_log_whose_lock_file_is_gone_fails_at_the_next_sync),
         LISTED(a_segment_deleted_under_its_owner_fails_at_the_next_sync),
         LISTED(a_close_ends_synced_puts_with_closed_and_never_with_failed),
         LISTED(a_sigkill_loses_no_unsynced_job_that_returned),
