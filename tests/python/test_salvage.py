@@ -6,12 +6,13 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from quplog import JobQueue, JobState, LogFull, LogLocked, NotALog
+from quplog import JobNotFound, JobQueue, JobState, LogFull, LogLocked, NotALog
 from quplog.log_store import LogScan, LogStore
 from quplog.records import ScannedOp
 from quplog.salvage import salvage
@@ -208,6 +209,20 @@ def test_a_salvaged_log_goes_on(make: Callable[..., JobQueue], path: Path, tmp_p
     again.close()
     salvage(tmp_path / "new", tmp_path / "newer")
     assert {job.state for job in read(tmp_path / "newer").values()} == {JobState.SUCCEEDED}
+
+
+def test_a_job_that_was_forgotten_does_not_come_back(
+    make: Callable[..., JobQueue], path: Path, tmp_path: Path
+) -> None:
+    jq = make(keep_succeeded=0)
+    task = jq.task()(int)
+    with jq:
+        kept, forgotten = task.using(delay=3600).enqueue(1), task.enqueue(2)
+        with suppress(JobNotFound):
+            while True:  # the helper forgets it within a second or so
+                forgotten.refresh()
+    salvage(path, tmp_path / "new")
+    assert list(read(tmp_path / "new")) == [kept.id]
 
 
 # ---- damaged logs -------------------------------------------------------------------------------
