@@ -462,8 +462,10 @@ int log_flush(void *context, uint64_t from, uint64_t to)
         if (at < first && first < to)
             at = first; /* what was trimmed had been synced */
         status = files_borrow(&log->files, at, newest(log), &use);
-        if (status == -EMFILE || status == -ENFILE || status == QUPLOG_NO_MEMORY)
-            return -EMFILE; /* this process lacks something: the disk was not asked */
+        if (status == -ENOMEM || status == QUPLOG_NO_MEMORY)
+            return QUPLOG_NO_MEMORY; /* this process lacks something: the disk was not asked */
+        if (status == -EMFILE || status == -ENFILE)
+            return -EMFILE;
         if (status)
             break;
         created = created || use.base >= from;

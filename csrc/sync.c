@@ -98,6 +98,12 @@ static void end_round(struct sync *sync)
     control_wake(sync->io, durable, 1, next);
 }
 
+/* This process lacked something, and the disk was not asked: it can be tried again. */
+static bool is_lack(int status)
+{
+    return status == -EMFILE || status == QUPLOG_NO_MEMORY;
+}
+
 /* With the sync locks held: make everything up to the tail durable. */
 static int lead(struct sync *sync)
 {
@@ -110,7 +116,7 @@ static int lead(struct sync *sync)
         return QUPLOG_OK;
     begin_round(control->page, to);
     int status = sync->flush(sync->log, from, to);
-    if (status == -EMFILE)
+    if (is_lack(status))
         return status;
     if (status || lock_file_gone(sync->lock))
         sync_poison(sync);
@@ -133,7 +139,7 @@ static int try_to_lead(struct sync *sync)
         (void)lock_release(sync->lock, LOCK_SYNC);
     }
     io->mutex_unlock(io->world, &sync->mutex);
-    if (status != -EAGAIN && status != -EMFILE)
+    if (status != -EAGAIN && !is_lack(status))
         end_round(sync);
     return status;
 }
@@ -159,7 +165,7 @@ int sync_to(struct sync *sync, uint64_t lsn)
             return QUPLOG_FAILED;
         uint32_t seen = control_read(&sync->control->page->durable);
         int status = try_to_lead(sync);
-        bool again = status == -EAGAIN || (status == -EMFILE && ++tries < TRIES_MOST);
+        bool again = status == -EAGAIN || (is_lack(status) && ++tries < TRIES_MOST);
         if (status && !again)
             return status;
         if (again && follow(sync, lsn, seen, slice_us) == -EINTR)
@@ -178,5 +184,5 @@ int sync_try(struct sync *sync)
     if (control_poisoned(sync->control))
         return QUPLOG_FAILED;
     int status = try_to_lead(sync);
-    return status == -EAGAIN || status == -EMFILE ? QUPLOG_OK : status;
+    return status == -EAGAIN || is_lack(status) ? QUPLOG_OK : status;
 }

@@ -23,8 +23,9 @@ struct sync {
     const struct lock_file *lock;
     struct io_mutex mutex; /* of the process; held by who leads, or closes the files */
     int marker; /* descriptor of the file `poison`, made when the log is opened */
-    /* Make the bytes [from, to) durable: files and directory. Set by the log. -EMFILE: it could not
-       be tried, which is no failure: it, or another process, tries again. */
+    /* Make the bytes [from, to) durable: files and directory. Set by the log. -EMFILE,
+       QUPLOG_NO_MEMORY: it could not be tried, which is no failure: it, or another process, tries
+       again. */
     int (*flush)(void *log, uint64_t from, uint64_t to);
     void *log;
 };
@@ -38,8 +39,8 @@ int sync_open(struct sync *sync, int dir, bool *poisoned);
 void sync_close(struct sync *sync);
 /* After a recovery has repaired what the failed sync left: clear the marker. */
 int sync_heal(struct sync *sync);
-/* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED; -EMFILE: for
- * ten seconds neither this process nor another could sync. */
+/* Return when `synced` has reached `lsn`. QUPLOG_OK, _FAILED, _CLOSED, _INTERRUPTED; -EMFILE,
+ * QUPLOG_NO_MEMORY: for ten seconds neither this process nor another could sync. */
 int sync_to(struct sync *sync, uint64_t lsn);
 /* Make everything durable, unless somebody is at it: he may stand still. */
 int sync_try(struct sync *sync);

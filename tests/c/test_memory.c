@@ -17,10 +17,11 @@ void *__wrap_realloc(void *memory, size_t size);
 
 /* Only the thread of the test fails: others are not told apart from run to run. */
 static _Thread_local uint64_t calls, fail_at;
+static _Thread_local bool for_good; /* all after it fail too */
 
 static bool fails(void)
 {
-    return fail_at && ++calls == fail_at;
+    return fail_at && (++calls == fail_at || (for_good && calls > fail_at));
 }
 
 void *__wrap_malloc(size_t size)
@@ -178,11 +179,31 @@ TEST(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is)
     lab_close(q);
 }
 
+TEST(a_sync_that_there_is_no_memory_for_says_so_and_is_made_when_there_is)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    char payload[100];
+    uint64_t id = 0;
+    lab_payload(payload, sizeof payload, 0);
+    calls = 0;
+    fail_at = 1;
+    for_good = true;
+    int status = quplog_put(q, &LAB_SPEC, payload, sizeof payload, 0, true, &id);
+    fail_at = 0;
+    for_good = false;
+    CHECK_EQUAL(status, QUPLOG_NO_MEMORY);
+    CHECK_EQUAL(id, 1); /* it was put all the same */
+    CHECK_EQUAL(quplog_sync(q), QUPLOG_OK);
+    lab_expect(q, 1);
+    lab_close(q);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(every_allocation_may_fail_and_nothing_crashes_or_is_lost),
         LISTED(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is),
+        LISTED(a_sync_that_there_is_no_memory_for_says_so_and_is_made_when_there_is),
     };
     return RUN(tests, argc, argv);
 }
