@@ -68,8 +68,8 @@ int log_read(struct log *log, uint64_t lsn, void *out, size_t length);
 int log_follow(struct log *log, struct segment_cursor *cursor, uint64_t *at, uint64_t end,
                size_t most, log_visit visit, void *context);
 /* Sync the files that hold [from, to), and the directory if a segment begins there. 0; -EMFILE,
- * QUPLOG_NO_MEMORY: this process can't open them now; or a failure after which nothing about them is known. For
- * sync.c. */
+ * QUPLOG_NO_MEMORY: this process can't open them now; or a failure after which nothing about them
+ * is known. For sync.c. */
 int log_flush(void *log, uint64_t from, uint64_t to);
 /* See that there is a spare. QUPLOG_FULL: there is no room for one. */
 int log_make_spare(struct log *log);
