@@ -436,6 +436,29 @@ TEST(a_batch_that_could_not_be_written_is_tried_again_as_a_whole)
     faulty_free(f);
 }
 
+TEST(each_job_of_a_batch_is_told_with_its_own_id)
+{
+    enum { JOBS = 3 };
+    quplog *q = lab_open(NULL, lab_path("log"));
+    quplog_batch *batch = quplog_batch_new();
+    quplog_reader *reader = NULL;
+    quplog_report report;
+    quplog_record record;
+    uint64_t first, lsn, told = 0;
+    REQUIRE(batch);
+    for (int i = 0; i < JOBS; i++)
+        REQUIRE(quplog_batch_put(batch, &LAB_SPEC, "job", 3, 0) == QUPLOG_OK);
+    REQUIRE(quplog_commit(q, batch, 0, &first, &lsn) == QUPLOG_OK);
+    REQUIRE(quplog_reader_open(lab_path("log"), 0, &reader, &report) == QUPLOG_OK);
+    while (quplog_reader_next(reader, &record) == QUPLOG_OK)
+        if (record.type == QUPLOG_OP_PUT)
+            CHECK_EQUAL(record.id, first + told++);
+    CHECK_EQUAL(told, JOBS);
+    quplog_reader_close(reader);
+    quplog_batch_free(batch);
+    lab_close(q);
+}
+
 TEST(a_half_written_frame_never_shows_behind_a_shorter_one)
 {
     struct faulty *f = faulty_new();
@@ -748,6 +771,7 @@ int main(int argc, char **argv)
         LISTED(every_failed_stat_is_like_a_failed_sync),
         LISTED(a_full_disk_is_told_as_full_and_the_log_works_again_when_there_is_room),
         LISTED(a_batch_that_could_not_be_written_is_tried_again_as_a_whole),
+        LISTED(each_job_of_a_batch_is_told_with_its_own_id),
         LISTED(a_half_written_frame_never_shows_behind_a_shorter_one),
         LISTED(a_log_that_stops_in_its_past_cannot_be_opened_for_writing),
         LISTED(a_descriptor_is_never_mistaken_for_a_status),

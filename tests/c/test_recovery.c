@@ -56,6 +56,34 @@ TEST(a_killed_log_goes_on_in_its_segment_without_a_new_file)
     lab_close(q);
 }
 
+static void unsynced_over_segments(quplog *q)
+{
+    lab_put_many(q, 0, 30, 6000);
+}
+
+TEST(each_segment_that_may_not_be_durable_is_synced_before_the_log_is_open)
+{
+    const char *path = lab_path("log");
+    struct faulty *f = faulty_new();
+    const struct faulty_event *e;
+    (void)killed(path, unsynced_over_segments);
+    struct lab_list list = lab_segments(path);
+    CHECK(list.count >= 3);
+    faulty_record(f);
+    quplog *q = lab_open(f, path);
+    size_t count = faulty_events(f, &e);
+    for (size_t i = 0; i < list.count; i++) {
+        char name[SEGMENT_NAME];
+        bool synced = false;
+        segment_name(list.base[i], name);
+        for (size_t k = 0; k < count; k++)
+            synced = synced || (e[k].kind == FAULTY_SYNC && strcmp(e[k].name, name) == 0);
+        CHECK(synced);
+    }
+    lab_close(q);
+    faulty_free(f);
+}
+
 TEST(what_was_read_is_called_durable_only_when_it_was_synced)
 {
     const char *path = lab_path("log");
@@ -728,6 +756,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(a_killed_log_goes_on_in_its_segment_without_a_new_file),
+        LISTED(each_segment_that_may_not_be_durable_is_synced_before_the_log_is_open),
         LISTED(what_was_read_is_called_durable_only_when_it_was_synced),
         LISTED(a_clean_close_says_so_and_a_killed_one_does_not),
         LISTED(ids_jump_after_an_unclean_end_in_another_boot_only),
