@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 from programs import APPEND_BYTE, PATIENCE, hold, quplog_threads
 
-from quplog import JobCancelled, JobFailed, JobQueue, JobState, LogClosed, PayloadError
+from quplog import (
+    JobCancelled,
+    JobFailed,
+    JobQueue,
+    JobState,
+    LogClosed,
+    LogFailed,
+    PayloadError,
+)
 from quplog.log_store import LogReader
 
 
@@ -74,6 +82,24 @@ def test_an_acknowledged_aenqueue_is_durable(jq: JobQueue) -> None:
         await asyncio.gather(*(work.aenqueue() for _ in range(10)))
         stats = jq._store.stats()
         assert stats.synced_lsn == stats.tail_lsn
+
+    asyncio.run(main())
+
+
+def test_an_aenqueue_that_could_not_be_made_durable_fails(
+    jq: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @jq.task()
+    def work() -> None: ...
+
+    def fail() -> None:
+        raise LogFailed("as a disk does")
+
+    async def main() -> None:
+        await work.aenqueue()
+        monkeypatch.setattr(jq._store, "sync", fail)
+        ends = await asyncio.gather(*(work.aenqueue() for _ in range(3)), return_exceptions=True)
+        assert [type(end) for end in ends] == [LogFailed] * 3
 
     asyncio.run(main())
 
