@@ -532,7 +532,7 @@ TEST(the_slot_of_a_dead_process_is_free_although_its_child_lives)
     tell(parent, deed_worker, 0);
     uint64_t id = tell(parent, deed_put, 0).id;
     CHECK_EQUAL(tell(parent, deed_claim, 0).id, id);
-    (void)fork_of(parent);
+    CHECK_EQUAL(tell(fork_of(parent), deed_sync, 0).status, QUPLOG_CLOSED); /* it goes on by now */
     strike(parent);
     CHECK_EQUAL(release_dead(q), 1);
     tell(next, deed_worker, 0);
