@@ -36,9 +36,16 @@ void disk_look_on(struct disk *disk, const struct disk_watch *watch)
     disk->watch = *watch;
 }
 
-void disk_lie(struct disk *disk, enum disk_kind kind)
+void disk_lie(struct disk *disk, enum disk_kind kind, uint64_t n)
 {
-    disk->lies[kind] = true;
+    disk->lies[kind] = n;
+}
+
+/* Whether this call is to do nothing. */
+static bool is_lie(struct disk *disk, enum disk_kind kind)
+{
+    uint64_t *left = &disk->lies[kind];
+    return *left == DISK_ALWAYS || (*left && --*left == 0);
 }
 
 bool disk_changes(enum disk_kind kind)
@@ -245,7 +252,7 @@ static int sim_fdatasync(void *w, int fd)
     struct disk_call call = call_of(w, DISK_DATA_SYNC, fd);
     tell_before(disk, &call);
     struct disk_node *node = node_of(disk, fd);
-    if (node && !disk->lies[DISK_DATA_SYNC])
+    if (node && !is_lie(disk, DISK_DATA_SYNC))
         disk_node_sync(node);
     return (int)tell_after(disk, &call, node ? 0 : -EBADF);
 }
@@ -256,7 +263,7 @@ static int sim_fsync(void *w, int fd)
     struct disk_call call = call_of(w, DISK_NAME_SYNC, fd);
     tell_before(disk, &call);
     uint32_t directory = directory_of(disk, fd);
-    if (directory != DISK_NO_NODE && !disk->lies[DISK_NAME_SYNC])
+    if (directory != DISK_NO_NODE && !is_lie(disk, DISK_NAME_SYNC))
         disk_sync_names(disk, directory);
     return (int)tell_after(disk, &call, directory != DISK_NO_NODE ? 0 : -EBADF);
 }

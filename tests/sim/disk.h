@@ -128,9 +128,10 @@ void disk_look_on(struct disk *disk, const struct disk_watch *watch);
 bool disk_changes(enum disk_kind kind);
 const char *disk_kind_name(enum disk_kind kind);
 
-/* From now on calls of this kind, DATA_SYNC or NAME_SYNC, say that it is done and do nothing: no
- * log survives that, and no proof may pass. */
-void disk_lie(struct disk *disk, enum disk_kind kind);
+/* The n-th call of this kind from here, DATA_SYNC or NAME_SYNC, says that it is done and does
+ * nothing; DISK_ALWAYS: every one. No log survives that, and no proof may pass. */
+void disk_lie(struct disk *disk, enum disk_kind kind, uint64_t n);
+#define DISK_ALWAYS UINT64_MAX
 
 /* Let the clocks go on. */
 void disk_pass_time(struct disk *disk, int64_t us);

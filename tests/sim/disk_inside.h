@@ -117,7 +117,7 @@ struct disk {
     struct disk_watch watch;
     uint64_t chance; /* of random() */
     uint64_t boots;
-    bool lies[DISK_KINDS];
+    uint64_t lies[DISK_KINDS]; /* the n-th from here does nothing; 0: none */
     int64_t time_us;
 };
 

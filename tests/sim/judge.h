@@ -30,6 +30,7 @@ struct judge {
     uint64_t kills;                   /* of them, without a power cut */
     uint64_t deep[JUDGE_DEPTH + 1];   /* power cuts by depth */
     enum disk_kind lie; /* the disk does so: see disk_lie(); DISK_KINDS: it does not */
+    uint64_t calls; /* a sum over all calls of all processes of scenes: the same in each run */
     bool trace;
     char wrong[512]; /* empty: nothing */
 };

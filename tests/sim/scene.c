@@ -50,10 +50,21 @@ static void before_change(void *context, const struct disk_call *call)
         stop(scene);
 }
 
+static void sum_up(struct scene *scene, const struct disk_call *call, ssize_t status)
+{
+    const uint64_t parts[] = {machine_process(scene->machine), call->kind, call->offset,
+                              call->length, (uint64_t)status};
+    uint64_t sum = scene->judge->calls;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        sum = (sum ^ parts[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    scene->judge->calls = sum ^ sum >> 32;
+}
+
 static void after_call(void *context, const struct disk_call *call, ssize_t status)
 {
     struct scene *scene = context;
     struct history *history = scene->judge->history;
+    sum_up(scene, call, status);
     history_note(history, call, status);
     if (!history->wrong[0])
         return;
@@ -162,7 +173,7 @@ void scene_play(struct judge *judge, uint64_t seed)
     judge->history = history_new();
     draw_scene(scene, seed);
     if (judge->lie != DISK_KINDS)
-        disk_lie(disk, judge->lie);
+        disk_lie(disk, judge->lie, DISK_ALWAYS);
     uint64_t lives = 1 + random_below(&scene->chance, LIVES);
     for (uint64_t i = 0; i < lives && !judge->wrong[0]; i++)
         disk = live(scene, disk, i + 1 == lives);
