@@ -1,0 +1,282 @@
+/* prove_errors.c: in every scenario let the n-th call of every kind fail in every way, for every n,
+ * once and from then on, and judge what comes of it.
+ *
+ *     prove_errors                            all of it
+ *     prove_errors --share 1 --of 4           the first of four parts, for as many programs
+ *     prove_errors --every 50 --seed 3        one in 50, by chance
+ *     prove_errors --only put:write:3:EIO     one again, with everything that happens
+ *     prove_errors --only put:write:3:EIO:lasting
+ *
+ * Now and then a line "runs N" is written, at the end a line of JSON: how many runs failed what,
+ * and what was violated, with the command that shows it again. The exit code is 1 on any violation.
+ */
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "random.h"
+#include "scenarios.h"
+
+/* ---- memory ---- */
+
+/* The linker's names. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return inject_memory_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return inject_memory_fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return inject_memory_fails() ? NULL : __real_realloc(memory, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return inject_memory_fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+/* ---- orders, and the answer ---- */
+
+enum { SHOWN_EACH = 200, VIOLATIONS_MOST = 20 };
+
+struct orders {
+    uint64_t seed, every, share, of;
+    const char *only;
+};
+
+static struct {
+    uint64_t runs, failed, lives;
+    uint64_t by[INJECT_KINDS][INJECT_ERRORS];
+    char violations[VIOLATIONS_MOST][LIFE_WRONG + 400];
+    uint64_t violated;
+    char now[160]; /* what is being tried */
+} tally;
+
+static void note_violation(const char *wrong)
+{
+    uint64_t at = tally.violated++;
+    if (at < VIOLATIONS_MOST)
+        snprintf(tally.violations[at], sizeof tally.violations[at],
+                 "%s: %s; again by: prove_errors --only %s", tally.now, wrong, tally.now);
+}
+
+static void print_text(const char *text)
+{
+    putchar('"');
+    for (; *text; text++)
+        putchar(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text);
+    putchar('"');
+}
+
+static void print_counts(void)
+{
+    bool first = true;
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        for (int error = 0; error < INJECT_ERRORS; error++)
+            if (tally.by[kind][error]) {
+                printf("%s\"%s %s\": %" PRIu64, first ? "" : ", ", inject_kind_name(kind),
+                       inject_error_name(error), tally.by[kind][error]);
+                first = false;
+            }
+}
+
+static int conclude(void)
+{
+    printf("{\"runs\": %" PRIu64 ", \"scenarios\": %zu, \"the log failed\": %" PRIu64
+           ", \"failures\": {",
+           tally.runs, SCENARIO_COUNT, tally.failed);
+    print_counts();
+    printf("}, \"violated\": %" PRIu64 ", \"violations\": [", tally.violated);
+    for (uint64_t i = 0; i < tally.violated && i < VIOLATIONS_MOST; i++) {
+        fputs(i ? ", " : "", stdout);
+        print_text(tally.violations[i]);
+    }
+    puts("]}");
+    fflush(stdout);
+    return tally.violated ? 1 : 0;
+}
+
+_Noreturn void inject_hung(void)
+{
+    note_violation("it does not come to an end");
+    _exit(conclude());
+}
+
+/* ---- one run ---- */
+
+/* What each run of a scenario begins with. */
+struct beginning {
+    const struct scenario *scenario;
+    struct life life;
+    bool trace;
+};
+
+static void prepare(struct beginning *b, const struct scenario *scenario)
+{
+    b->scenario = scenario;
+    life_begin(&b->life, disk_new());
+    b->life.trace = b->trace;
+    if (scenario->prepare)
+        scenario->prepare(&b->life);
+    if (b->life.wrong[0])
+        note_violation(b->life.wrong);
+}
+
+/* Play the scenario; `life` is still there. */
+static void play(struct beginning *b, const struct inject_plan *plan, struct life *life)
+{
+    life_begin(life, disk_snapshot(b->life.disk));
+    life->promises = b->life.promises;
+    life->chance = b->life.chance;
+    life->heals = b->life.heals;
+    life->trace = b->trace;
+    inject_arm(life->inject, plan);
+    if (b->trace)
+        fprintf(stderr, "---- %s\n", b->scenario->name);
+    b->scenario->play(life);
+    if (b->trace)
+        fprintf(stderr, "---- judged\n");
+}
+
+static void run(struct beginning *b, const struct inject_plan *plan)
+{
+    static struct life life;
+    snprintf(tally.now, sizeof tally.now, "%s:%s:%" PRIu64 ":%s%s", b->scenario->name,
+             inject_kind_name(plan->kind), plan->n, inject_error_name(plan->error),
+             plan->lasting ? ":lasting" : "");
+    play(b, plan, &life);
+    if (inject_fired(life.inject) == 0)
+        life_accuse(&life, "nothing failed: this run differs from the one that was counted");
+    life_judge(&life);
+    tally.runs++;
+    tally.failed += life.ever_failed;
+    tally.by[plan->kind][plan->error]++;
+    if (life.wrong[0])
+        note_violation(life.wrong);
+    life_end(&life);
+    if (tally.runs % SHOWN_EACH == 0) {
+        printf("runs %" PRIu64 "\n", tally.runs);
+        fflush(stdout);
+    }
+}
+
+/* ---- all runs of a scenario ---- */
+
+/* How often each kind is called when nothing fails. */
+static void count_calls(struct beginning *b, uint64_t counts[INJECT_KINDS])
+{
+    static struct life life;
+    struct inject_plan nothing = {0};
+    snprintf(tally.now, sizeof tally.now, "%s", b->scenario->name);
+    play(b, &nothing, &life);
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        counts[kind] = inject_count(life.inject, kind);
+    life_judge(&life);
+    if (life.wrong[0])
+        note_violation(life.wrong);
+    life_end(&life);
+}
+
+static bool is_wanted(const struct orders *orders, uint64_t number)
+{
+    uint64_t state = (orders->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
+                     (number + 1) * UINT64_C(0xd1b54a32d192ed03);
+    if (number % orders->of != orders->share - 1)
+        return false;
+    state = state ? state : 1;
+    (void)random_next(&state);
+    return random_below(&state, orders->every) == 0;
+}
+
+static void run_all(const struct orders *orders, const struct scenario *scenario, uint64_t *number)
+{
+    static struct beginning b;
+    uint64_t counts[INJECT_KINDS];
+    b.trace = false;
+    prepare(&b, scenario);
+    count_calls(&b, counts);
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        for (int error = 0; error < INJECT_ERRORS; error++)
+            for (uint64_t i = 0; inject_fits(kind, error) && i < 2 * counts[kind]; i++) {
+                struct inject_plan plan = {kind, error, 1 + i / 2, i % 2};
+                if (is_wanted(orders, (*number)++))
+                    run(&b, &plan);
+            }
+    life_end(&b.life);
+}
+
+/* scenario:kind:n:error[:lasting] */
+static void run_only(const char *only)
+{
+    static struct beginning b;
+    char name[32], kind[32], error[32], lasting[32] = "";
+    struct inject_plan plan = {0};
+    int parts = sscanf(only, "%31[^:]:%31[^:]:%" SCNu64 ":%31[^:]:%31s", name, kind, &plan.n,
+                       error, lasting);
+    size_t at = 0;
+    while (at < SCENARIO_COUNT && strcmp(SCENARIOS[at].name, name) != 0)
+        at++;
+    while (plan.kind < INJECT_KINDS && strcmp(inject_kind_name(plan.kind), kind) != 0)
+        plan.kind++;
+    while (plan.error < INJECT_ERRORS && strcmp(inject_error_name(plan.error), error) != 0)
+        plan.error++;
+    if (parts < 4 || at == SCENARIO_COUNT || plan.kind == INJECT_KINDS ||
+        plan.error == INJECT_ERRORS) {
+        fputs("--only scenario:kind:n:error[:lasting]\n", stderr);
+        exit(2);
+    }
+    plan.lasting = parts == 5;
+    b.trace = true;
+    prepare(&b, &SCENARIOS[at]);
+    run(&b, &plan);
+    life_end(&b.life);
+}
+
+static struct orders read_orders(int argc, char **argv)
+{
+    struct orders o = {.seed = 1, .every = 1, .share = 1, .of = 1};
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } values[] = {
+        {"--seed", &o.seed}, {"--every", &o.every}, {"--share", &o.share}, {"--of", &o.of}};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--only") == 0)
+            o.only = argv[i + 1];
+        for (size_t k = 0; k < sizeof values / sizeof *values; k++)
+            if (strcmp(argv[i], values[k].name) == 0)
+                *values[k].value = strtoull(argv[i + 1], NULL, 10);
+    }
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    struct orders orders = read_orders(argc, argv);
+    uint64_t number = 0;
+    /* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
+    if (orders.only)
+        run_only(orders.only);
+    for (size_t i = 0; !orders.only && i < SCENARIO_COUNT; i++)
+        run_all(&orders, &SCENARIOS[i], &number);
+    return conclude();
+}
