@@ -17,6 +17,7 @@ struct quplog_worker {
     struct slot own;
     quplog_claim claim;
     bool has;          /* a claim whose outcome is not written yet */
+    bool idle;         /* and which nobody runs: it could not be given back yet */
     uint32_t passed_on; /* the last change of `work` that it could do nothing with */
     struct buffer ops;
     struct buffer payload;
@@ -306,6 +307,14 @@ static int release(quplog_worker *worker)
     return status;
 }
 
+/* A claim of which the caller was never told is given back before anything else is done. */
+static int give_back(quplog_worker *worker)
+{
+    int status = release(worker);
+    worker->has = worker->idle = status != QUPLOG_OK;
+    return status;
+}
+
 /* A payload that can't be read back is this job's misfortune: its runner is told, and fails it.
  * Without memory nothing can be run: the job goes back. */
 static int load_payload(quplog_worker *worker, uint64_t put_lsn)
@@ -313,8 +322,7 @@ static int load_payload(quplog_worker *worker, uint64_t put_lsn)
     struct op op;
     int status = fetch_put(worker->log->core, worker->claim.id, put_lsn, &worker->payload, &op);
     if (status == QUPLOG_NO_MEMORY) {
-        (void)release(worker);
-        worker->has = false;
+        (void)give_back(worker); /* or with the next call */
         return status;
     }
     worker->claim.payload_status = status;
@@ -383,9 +391,12 @@ int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *
 {
     struct core *q = worker->log->core;
     const struct outcome said = {outcome, due_us, {(const unsigned char *)data, length}, false};
+    worker->claim.finish_status = QUPLOG_OK;
+    int idle = worker->idle ? give_back(worker) : QUPLOG_OK;
+    if (idle)
+        return idle;
     if (worker->has && outcome == QUPLOG_NO_OUTCOME)
         return QUPLOG_INVALID;
-    worker->claim.finish_status = QUPLOG_OK;
     for (;;) {
         struct round r = take_turn(worker, &said, flags);
         bool unwritten = r.had && worker->has && r.status != QUPLOG_OK;

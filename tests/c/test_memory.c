@@ -210,12 +210,45 @@ TEST(a_sync_that_there_is_no_memory_for_says_so_and_is_made_when_there_is)
     faulty_free(g);
 }
 
+/* Its claim stands in the log, but nobody runs it: it must not be held for as long as this process
+ * lives. */
+TEST(a_claim_whose_payload_there_is_no_memory_for_is_given_back_as_soon_as_it_can_be)
+{
+    for (uint64_t n = 1;; n++) {
+        quplog_worker *worker;
+        uint32_t number;
+        lab_remove(lab_path("log"));
+        quplog *q = lab_open(NULL, lab_path("log"));
+        lab_put(q, 0, BIG, false);
+        REQUIRE(quplog_register(q, "work", 4, &number) == QUPLOG_OK);
+        REQUIRE(quplog_worker_new(q, &worker) == QUPLOG_OK);
+        calls = 0;
+        fail_at = n;
+        for_good = true;
+        int first = quplog_work(worker, QUPLOG_NO_OUTCOME, 0, NULL, 0, QUPLOG_CLAIM_NEXT);
+        bool failed = calls >= fail_at;
+        fail_at = 0;
+        for_good = false;
+        if (first != QUPLOG_OK) {
+            CHECK_EQUAL(first, QUPLOG_NO_MEMORY);
+            CHECK_EQUAL(quplog_work(worker, QUPLOG_NO_OUTCOME, 0, NULL, 0, QUPLOG_CLAIM_NEXT),
+                        QUPLOG_OK);
+        }
+        CHECK_EQUAL(quplog_worker_claim(worker)->payload.length, BIG);
+        quplog_worker_free(worker);
+        lab_close(q);
+        if (!failed || test_now.failures)
+            return;
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(every_allocation_may_fail_and_nothing_crashes_or_is_lost),
         LISTED(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is),
         LISTED(a_sync_that_there_is_no_memory_for_says_so_and_is_made_when_there_is),
+        LISTED(a_claim_whose_payload_there_is_no_memory_for_is_given_back_as_soon_as_it_can_be),
     };
     return RUN(tests, argc, argv);
 }
