@@ -36,6 +36,8 @@ struct inject {
 
 /* Whose core runs now; NULL: nobody's. Allocations know no world. */
 static struct inject *current;
+/* Whose calls of the system are interrupted. */
+static struct inject *interrupted;
 
 static int errno_of(enum inject_error error)
 {
@@ -101,9 +103,29 @@ static bool fails(struct inject *inject, enum inject_kind kind)
     return true;
 }
 
+bool inject_repeats(enum inject_kind kind)
+{
+    static const bool repeats[INJECT_KINDS] = {
+        [INJECT_OPEN] = true,   [INJECT_CLOSE] = true,  [INJECT_READ] = true,
+        [INJECT_WRITE] = true,  [INJECT_STAT] = true,   [INJECT_RENAME] = true,
+        [INJECT_UNLINK] = true, [INJECT_MKDIR] = true,  [INJECT_LOCK] = true,
+        [INJECT_RANDOM] = true};
+    return repeats[kind];
+}
+
+bool inject_interrupts(enum inject_kind kind)
+{
+    enum { SIGNALS = 2 };
+    struct inject *inject = interrupted;
+    uint64_t before = inject ? inject->counts[kind] : 0;
+    if (!inject || !fails(inject, kind))
+        return false;
+    return (before + 1 - inject->plan.n) % (SIGNALS + 1) != SIGNALS;
+}
+
 bool inject_memory_fails(void)
 {
-    return current && fails(current, INJECT_MEMORY);
+    return current && !current->plan.system && fails(current, INJECT_MEMORY);
 }
 
 void inject_enter(struct inject *inject)
@@ -143,6 +165,8 @@ static int failure(struct process *process, enum inject_kind kind)
 {
     if (process->dead)
         return -EIO;
+    if (process->inject->plan.system)
+        return 0;
     return fails(process->inject, kind) ? -errno_of(process->inject->plan.error) : 0;
 }
 
@@ -255,6 +279,11 @@ static ssize_t inject_pwritev(void *w, int fd, const struct iovec *parts, int co
                               uint64_t offset)
 {
     struct process *p = come(w);
+    if (p->dying) {
+        (void)write_part(p, fd, parts, count, offset);
+        die(p);
+        return went(p, -EIO);
+    }
     uint64_t fired = p->inject->fired;
     int status = failure(p, INJECT_WRITE);
     enum inject_error error = p->inject->plan.error;
@@ -265,11 +294,6 @@ static ssize_t inject_pwritev(void *w, int fd, const struct iovec *parts, int co
     }
     if (status)
         return went(p, status);
-    if (p->dying) {
-        (void)write_part(p, fd, parts, count, offset);
-        die(p);
-        return went(p, -EIO);
-    }
     return went(p, p->inner->pwritev(p->inner->world, fd, parts, count, offset));
 }
 
@@ -561,6 +585,7 @@ void inject_arm(struct inject *inject, const struct inject_plan *plan)
 {
     inject->plan = *plan;
     inject->armed = true;
+    interrupted = plan->system ? inject : NULL;
     inject->fired = 0;
     memset(inject->counts, 0, sizeof inject->counts);
 }
@@ -568,6 +593,7 @@ void inject_arm(struct inject *inject, const struct inject_plan *plan)
 void inject_disarm(struct inject *inject)
 {
     inject->armed = false;
+    interrupted = NULL;
 }
 
 uint64_t inject_count(const struct inject *inject, enum inject_kind kind)

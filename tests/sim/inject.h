@@ -55,6 +55,8 @@ struct inject_plan {
     enum inject_error error;
     uint64_t n;   /* from 1; 0: nothing fails */
     bool lasting; /* and all calls of the kind after it */
+    bool system;  /* it is the calls that io.c makes of the system which are counted, and a signal
+                     comes during them: during the n-th one, or (lasting) two during each */
 };
 
 struct inject;
@@ -70,6 +72,8 @@ void inject_kill_in_write(struct inject *inject, const struct io *process);
 
 /* Whether such a failure can be. */
 bool inject_fits(enum inject_kind kind, enum inject_error error);
+/* Whether a signal can come during such a call of the system, which is then made again. */
+bool inject_repeats(enum inject_kind kind);
 /* Begin to count, and to fail. */
 void inject_arm(struct inject *inject, const struct inject_plan *plan);
 /* All is well from now on, and nothing is counted. */
@@ -86,6 +90,8 @@ const struct inject_plan *inject_plan(const struct inject *inject);
 void inject_enter(struct inject *inject);
 void inject_leave(struct inject *inject);
 bool inject_memory_fails(void);
+/* Whether a signal comes during this call of the system. */
+bool inject_interrupts(enum inject_kind kind);
 
 /* Descriptors and mappings that were not given back. */
 size_t inject_left(const struct inject *inject, const struct io *process);

@@ -9,6 +9,7 @@
 
 #include "core.h"
 #include "open.h"
+#include "real_files.h"
 
 enum { LENGTH_MOST = 64 << 10, FULL_US = 2000000, KEEP_WAITS = 8 };
 
@@ -119,9 +120,12 @@ static bool told_of_write(struct life *life, int p, const char *verb, int status
 void life_start(struct life *life, int p)
 {
     struct life_process *process = &life->processes[p];
-    if (!process->io)
-        process->io = inject_process(life->inject, p ? disk_process(life->disk)
-                                                     : disk_io(life->disk));
+    if (process->io)
+        return;
+    const struct io *io = p ? disk_process(life->disk) : disk_io(life->disk);
+    if (life->real)
+        real_files_over(io, &process->real);
+    process->io = inject_process(life->inject, life->real ? &process->real : io);
 }
 
 bool life_open(struct life *life, int p)
@@ -141,7 +145,8 @@ bool life_open(struct life *life, int p)
                         inject_left(life->inject, process->io));
         return false;
     }
-    *process = (struct life_process){.io = process->io, .log = log};
+    process->log = log;
+    process->has_written = false;
     if (report.ending != QUPLOG_SHARED)
         promises_give_back(&life->promises, 0);
     return true;
@@ -187,7 +192,10 @@ void life_kill(struct life *life, int p)
     quplog_free(process->log);
     if (process->running)
         promises_give_back(&life->promises, process->running);
-    *process = (struct life_process){0};
+    process->io = NULL;
+    process->log = NULL;
+    process->seat = NULL;
+    process->running = 0;
 }
 
 /* ---- putting ---- */
@@ -368,6 +376,15 @@ static void was_claimed(struct life *life, int p)
     promises_step(&job->states, QUPLOG_RUNNING, 0, true);
 }
 
+/* Without memory for its payload a job stays claimed until the next call gives it back. */
+static void may_be_claimed(struct life *life, int p)
+{
+    uint64_t id = quplog_worker_claim(life->processes[p].seat)->id;
+    struct promises_job *job = promises_find(&life->promises, id);
+    if (job && job->states.steps[job->states.count - 1].value == QUPLOG_READY)
+        promises_step(&job->states, QUPLOG_RUNNING, 0, false);
+}
+
 void life_work(struct life *life, int p, int outcome, int64_t due_us, int flags)
 {
     struct life_process *process = &life->processes[p];
@@ -388,6 +405,8 @@ void life_work(struct life *life, int p, int outcome, int64_t due_us, int flags)
     process->running = 0;
     if (told_of_write(life, p, "work", status, QUPLOG_EMPTY))
         was_claimed(life, p);
+    else if (status == QUPLOG_NO_MEMORY)
+        may_be_claimed(life, p);
 }
 
 void life_sync(struct life *life, int p)

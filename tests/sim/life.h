@@ -24,6 +24,7 @@ enum { LIFE_PROCESSES = 4, LIFE_SEGMENT = 64 << 10, LIFE_WRONG = 600 };
 
 struct life_process {
     const struct io *io; /* NULL: it was never started */
+    struct io real;      /* what it is over, if its files are real */
     quplog *log;         /* NULL: closed */
     quplog_worker *seat;
     uint64_t running;    /* the job that the seat has; 0 */
@@ -43,6 +44,7 @@ struct life {
     bool had_failed;   /* so it was before the present call */
     bool heals;        /* it had failed before all this, and recovery writes again */
     bool ever_failed;
+    bool real;         /* the files are real: see real_files.h */
     bool trace;
     char wrong[LIFE_WRONG]; /* what is not as it should be; empty: nothing is */
 };

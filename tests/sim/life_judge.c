@@ -4,6 +4,7 @@
 #include "core.h"
 #include "life.h"
 #include "open.h"
+#include "real_files.h"
 
 enum { CUTS = 3, AFTERWARDS_US = 3000000, ROUNDS = 200 };
 
@@ -37,10 +38,11 @@ static void check_disk(struct life *life, struct disk *disk, enum promises_end e
 
 static void crash(struct life *life)
 {
-    struct disk *copy = disk_copy(life->disk);
+    struct disk *copy = life->real ? real_files_read() : disk_copy(life->disk);
+    disk_pass_time(copy, disk_time(life->disk) - disk_time(copy));
     check_disk(life, copy, AFTER_KILL, "after a kill");
     disk_free(copy);
-    for (int i = 0; i < CUTS && !life->wrong[0]; i++) {
+    for (int i = 0; !life->real && i < CUTS && !life->wrong[0]; i++) {
         static const enum disk_fate fates[CUTS] = {DISK_LOSE, DISK_MIX, DISK_MIX};
         copy = disk_cut(life->disk, fates[i], &life->chance);
         check_disk(life, copy, AFTER_CUT, "after a power cut");

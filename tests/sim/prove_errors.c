@@ -6,6 +6,7 @@
  *     prove_errors --every 50 --seed 3        one in 50, by chance
  *     prove_errors --only put:write:3:EIO     one again, with everything that happens
  *     prove_errors --only put:write:3:EIO:lasting
+ *     prove_errors --only put:system-read:3:EINTR
  *
  * Now and then a line "runs N" is written, at the end a line of JSON: how many runs failed what,
  * and what was violated, with the command that shows it again. The exit code is 1 on any violation.
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "random.h"
+#include "real_files.h"
 #include "scenarios.h"
 
 /* ---- memory ---- */
@@ -63,7 +65,7 @@ struct orders {
 
 static struct {
     uint64_t runs, failed, lives;
-    uint64_t by[INJECT_KINDS][INJECT_ERRORS];
+    uint64_t by[2][INJECT_KINDS][INJECT_ERRORS]; /* in the world; below io.c */
     char violations[VIOLATIONS_MOST][LIFE_WRONG + 400];
     uint64_t violated;
     char now[160]; /* what is being tried */
@@ -88,13 +90,15 @@ static void print_text(const char *text)
 static void print_counts(void)
 {
     bool first = true;
-    for (int kind = 0; kind < INJECT_KINDS; kind++)
-        for (int error = 0; error < INJECT_ERRORS; error++)
-            if (tally.by[kind][error]) {
-                printf("%s\"%s %s\": %" PRIu64, first ? "" : ", ", inject_kind_name(kind),
-                       inject_error_name(error), tally.by[kind][error]);
-                first = false;
-            }
+    for (int i = 0; i < 2 * INJECT_KINDS * INJECT_ERRORS; i++) {
+        int system = i / (INJECT_KINDS * INJECT_ERRORS), error = i % INJECT_ERRORS;
+        enum inject_kind kind = (enum inject_kind)(i / INJECT_ERRORS % INJECT_KINDS);
+        if (tally.by[system][kind][error] == 0)
+            continue;
+        printf("%s\"%s%s %s\": %" PRIu64, first ? "" : ", ", system ? "system-" : "",
+               inject_kind_name(kind), inject_error_name(error), tally.by[system][kind][error]);
+        first = false;
+    }
 }
 
 static int conclude(void)
@@ -147,6 +151,9 @@ static void play(struct beginning *b, const struct inject_plan *plan, struct lif
     life->chance = b->life.chance;
     life->heals = b->life.heals;
     life->trace = b->trace;
+    life->real = plan->system;
+    if (life->real)
+        real_files_write(life->disk);
     inject_arm(life->inject, plan);
     if (b->trace)
         fprintf(stderr, "---- %s\n", b->scenario->name);
@@ -158,16 +165,16 @@ static void play(struct beginning *b, const struct inject_plan *plan, struct lif
 static void run(struct beginning *b, const struct inject_plan *plan)
 {
     static struct life life;
-    snprintf(tally.now, sizeof tally.now, "%s:%s:%" PRIu64 ":%s%s", b->scenario->name,
-             inject_kind_name(plan->kind), plan->n, inject_error_name(plan->error),
-             plan->lasting ? ":lasting" : "");
+    snprintf(tally.now, sizeof tally.now, "%s:%s%s:%" PRIu64 ":%s%s", b->scenario->name,
+             plan->system ? "system-" : "", inject_kind_name(plan->kind), plan->n,
+             inject_error_name(plan->error), plan->lasting ? ":lasting" : "");
     play(b, plan, &life);
     if (inject_fired(life.inject) == 0)
         life_accuse(&life, "nothing failed: this run differs from the one that was counted");
     life_judge(&life);
     tally.runs++;
     tally.failed += life.ever_failed;
-    tally.by[plan->kind][plan->error]++;
+    tally.by[plan->system][plan->kind][plan->error]++;
     if (life.wrong[0])
         note_violation(life.wrong);
     life_end(&life);
@@ -180,10 +187,10 @@ static void run(struct beginning *b, const struct inject_plan *plan)
 /* ---- all runs of a scenario ---- */
 
 /* How often each kind is called when nothing fails. */
-static void count_calls(struct beginning *b, uint64_t counts[INJECT_KINDS])
+static void count_calls(struct beginning *b, bool system, uint64_t counts[INJECT_KINDS])
 {
     static struct life life;
-    struct inject_plan nothing = {0};
+    struct inject_plan nothing = {.system = system};
     snprintf(tally.now, sizeof tally.now, "%s", b->scenario->name);
     play(b, &nothing, &life);
     for (int kind = 0; kind < INJECT_KINDS; kind++)
@@ -205,24 +212,40 @@ static bool is_wanted(const struct orders *orders, uint64_t number)
     return random_below(&state, orders->every) == 0;
 }
 
+/* Every n for this kind and error. */
+static void run_each(const struct orders *orders, struct beginning *b, struct inject_plan plan,
+                     uint64_t count, uint64_t *number)
+{
+    for (uint64_t i = 0; i < 2 * count; i++) {
+        plan.n = 1 + i / 2;
+        plan.lasting = i % 2;
+        if (is_wanted(orders, (*number)++))
+            run(b, &plan);
+    }
+}
+
 static void run_all(const struct orders *orders, const struct scenario *scenario, uint64_t *number)
 {
     static struct beginning b;
     uint64_t counts[INJECT_KINDS];
     b.trace = false;
     prepare(&b, scenario);
-    count_calls(&b, counts);
+    count_calls(&b, false, counts);
     for (int kind = 0; kind < INJECT_KINDS; kind++)
         for (int error = 0; error < INJECT_ERRORS; error++)
-            for (uint64_t i = 0; inject_fits(kind, error) && i < 2 * counts[kind]; i++) {
-                struct inject_plan plan = {kind, error, 1 + i / 2, i % 2};
-                if (is_wanted(orders, (*number)++))
-                    run(&b, &plan);
-            }
+            if (inject_fits(kind, error))
+                run_each(orders, &b, (struct inject_plan){.kind = kind, .error = error},
+                         counts[kind], number);
+    count_calls(&b, true, counts);
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        if (inject_repeats(kind))
+            run_each(orders, &b,
+                     (struct inject_plan){.kind = kind, .error = INJECT_EINTR, .system = true},
+                     counts[kind], number);
     life_end(&b.life);
 }
 
-/* scenario:kind:n:error[:lasting] */
+/* scenario:[system-]kind:n:error[:lasting] */
 static void run_only(const char *only)
 {
     static struct beginning b;
@@ -230,16 +253,17 @@ static void run_only(const char *only)
     struct inject_plan plan = {0};
     int parts = sscanf(only, "%31[^:]:%31[^:]:%" SCNu64 ":%31[^:]:%31s", name, kind, &plan.n,
                        error, lasting);
-    size_t at = 0;
+    size_t at = 0, prefix = strncmp(kind, "system-", 7) == 0 ? 7 : 0;
+    plan.system = prefix > 0;
     while (at < SCENARIO_COUNT && strcmp(SCENARIOS[at].name, name) != 0)
         at++;
-    while (plan.kind < INJECT_KINDS && strcmp(inject_kind_name(plan.kind), kind) != 0)
+    while (plan.kind < INJECT_KINDS && strcmp(inject_kind_name(plan.kind), kind + prefix) != 0)
         plan.kind++;
     while (plan.error < INJECT_ERRORS && strcmp(inject_error_name(plan.error), error) != 0)
         plan.error++;
     if (parts < 4 || at == SCENARIO_COUNT || plan.kind == INJECT_KINDS ||
         plan.error == INJECT_ERRORS) {
-        fputs("--only scenario:kind:n:error[:lasting]\n", stderr);
+        fputs("--only scenario:[system-]kind:n:error[:lasting]\n", stderr);
         exit(2);
     }
     plan.lasting = parts == 5;
@@ -267,10 +291,23 @@ static struct orders read_orders(int argc, char **argv)
     return o;
 }
 
+/* A directory of its own for real files. */
+static void enter_directory(char path[64])
+{
+    const char *parent = getenv("TMPDIR");
+    snprintf(path, 64, "%.40s/quplog-errors-XXXXXX", parent ? parent : P_tmpdir);
+    if (!mkdtemp(path) || chdir(path) != 0) {
+        perror(path);
+        exit(2);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct orders orders = read_orders(argc, argv);
+    char directory[64];
     uint64_t number = 0;
+    enter_directory(directory);
     /* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
     (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
@@ -278,5 +315,7 @@ int main(int argc, char **argv)
         run_only(orders.only);
     for (size_t i = 0; !orders.only && i < SCENARIO_COUNT; i++)
         run_all(&orders, &SCENARIOS[i], &number);
+    real_files_write(NULL);
+    (void)rmdir(directory);
     return conclude();
 }

@@ -120,7 +120,8 @@ static void torn(struct life *life)
 /* The TRIM is durable, and nothing was removed. */
 static void half_compacted(struct life *life)
 {
-    struct inject_plan plan = {INJECT_UNLINK, INJECT_EIO, 1, true};
+    struct inject_plan plan = {
+        .kind = INJECT_UNLINK, .error = INJECT_EIO, .n = 1, .lasting = true};
     fill(life);
     inject_arm(life->inject, &plan);
     life_compact(life, 0);
@@ -130,7 +131,7 @@ static void half_compacted(struct life *life)
 
 static void poisoned(struct life *life)
 {
-    struct inject_plan plan = {INJECT_DATA_SYNC, INJECT_EIO, 1, false};
+    struct inject_plan plan = {.kind = INJECT_DATA_SYNC, .error = INJECT_EIO, .n = 1};
     fill(life);
     inject_arm(life->inject, &plan);
     life_put(life, 0, LARGE, true, 0);
