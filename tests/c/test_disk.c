@@ -119,6 +119,30 @@ TEST(what_was_synced_stays_and_so_do_the_other_bytes_of_a_sector)
     disk_free(disk);
 }
 
+/* As after a failed fsync in Linux: the next one has nothing to write, and succeeds. */
+TEST(what_a_failed_sync_has_lost_is_durable_only_if_it_is_written_again)
+{
+    struct disk *disk = disk_new();
+    const struct io *io = disk_io(disk);
+    uint64_t chance = 3;
+    int fd = durable_file(io, "a", 'o', 1536);
+    write_at(io, fd, 0, 'n', 1024);
+    disk_fail_sync(io, fd);
+    write_at(io, fd, 512, 'n', 512); /* this again, and the next for the first time */
+    write_at(io, fd, 1024, 'n', 512);
+    unsigned char now[1536];
+    REQUIRE(io->pread(io->world, fd, now, sizeof now, 0) == sizeof now && now[0] == 'n');
+    REQUIRE(io->fdatasync(io->world, fd) == 0);
+    size_t length;
+    struct disk *after = disk_cut(disk, DISK_KEEP, &chance);
+    unsigned char *bytes = disk_load(after, "a", &length);
+    REQUIRE(bytes && length == sizeof now);
+    CHECK(bytes[0] == 'o' && bytes[511] == 'o' && bytes[512] == 'n' && bytes[1535] == 'n');
+    free(bytes);
+    disk_free(after);
+    disk_free(disk);
+}
+
 TEST(a_size_that_was_not_synced_is_old_or_new_or_between)
 {
     struct disk *disk = disk_new();
@@ -352,6 +376,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         LISTED(each_unsynced_sector_is_old_or_new_or_garbage_by_itself),
         LISTED(what_was_synced_stays_and_so_do_the_other_bytes_of_a_sector),
+        LISTED(what_a_failed_sync_has_lost_is_durable_only_if_it_is_written_again),
         LISTED(a_size_that_was_not_synced_is_old_or_new_or_between),
         LISTED(a_mapped_page_is_shared_and_reaches_its_file_in_any_state),
         LISTED(a_synced_file_may_lose_its_name_until_its_directory_is_synced),

@@ -5,7 +5,7 @@
     python tests/nightly/inject_errors.py --plain              # without them: faster
 
 The scenarios and what must hold after each failure are in tests/sim (prove_errors.c, life.h). Each
-violation names the scenario, the kind of call, n and the error, and the command that shows it again.
+violation names the scenario, the kind of call, n and the error, and the command to see it again by.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import proof
 
-RUNS = 20_000
-"""About so many are there in all; for the progress line."""
+RUNS = 25_500
+"""About so many are there in all; for the line that shows the way."""
 
 
 def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Let the n-th call of each kind fail with each error, for every n, over all scenarios, and "
-        "look whether a promise is broken, anything leaks, crashes or hangs.",
+        "look whether a promise is broken, or anything leaks, crashes or hangs.",
         every=(1, "of so many failures one is tried, by chance"),
     )
     parser.add_argument("--plain", action="store_true", help="without ASAN and UBSAN")
@@ -42,59 +42,61 @@ def build(*, plain: bool) -> Path:
     return proof.build("prove_errors", "QUPLOG_SANITIZE=address,undefined", folder="proofs-asan")
 
 
-def start(program: Path, arguments: argparse.Namespace) -> list[subprocess.Popen[str]]:
+def start(program: Path, arguments: argparse.Namespace, place: str) -> list[subprocess.Popen[str]]:
+    """One program for each processor, each with its share of the failures."""
     shares = os.cpu_count() or 1
     orders = ["--every", str(arguments.every), "--seed", str(arguments.seed), "--of", str(shares)]
     return [
         subprocess.Popen(
-            [program, *orders, "--share", str(share + 1)],
+            [program, *orders, "--share", str(share)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, "TMPDIR": place},
         )
-        for share in range(shares)
+        for share in range(1, shares + 1)
     ]
 
 
-def follow(running: subprocess.Popen[str]) -> Iterator[str]:
-    """Its lines; the last ones of a program that was ended by a sanitizer say why."""
-    assert running.stdout is not None
-    yield from running.stdout
+def listen(program: subprocess.Popen[str], way: proof.Progress, shares: int) -> dict[str, Any]:
+    """What one of them says in the end; the words of a sanitizer that ended it are a violation."""
+    assert program.stdout is not None
+    answer: dict[str, Any] = {"violations": []}
+    words = ""
+    for line in program.stdout:
+        if line.startswith("runs "):
+            way.show(min(way.total, int(line.split()[1]) * shares))
+        elif line.startswith("{"):
+            answer = json.loads(line)
+        else:
+            words += line
+    code = program.wait()
+    if (code and not answer["violations"]) or "runs" not in answer:
+        answer["violations"].append(f"it ended with {code}: {words[:2000]}")
+    return answer
 
 
-def collect(programs: list[subprocess.Popen[str]], way: proof.Progress) -> dict[str, Any]:
-    """Add up what the programs say; the lines of one are read while the others run."""
-    failures: Counter[str] = Counter()
+def add_up(answers: list[dict[str, Any]]) -> dict[str, Any]:
     totals: Counter[str] = Counter()
-    violations: list[str] = []
-    for program in programs:
-        other: list[str] = []
-        answer: dict[str, Any] | None = None
-        for line in follow(program):
-            if line.startswith("runs "):
-                way.show(min(way.total, int(line.split()[1]) * len(programs)))
-            elif line.startswith("{"):
-                answer = json.loads(line)
-            else:
-                other.append(line)
-        if answer:
-            failures.update(answer["failures"])
-            totals.update({key: answer[key] for key in ("runs", "the log failed")})
-            violations += answer["violations"]
-        if (program.wait() != 0 and not (answer and answer["violations"])) or not answer:
-            violations.append("it ended with " + str(program.returncode) + ": " + "".join(other)[:2000])
-    by_kind: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for answer in answers:
+        totals.update({key: answer.get(key, 0) for key in ("runs", "the log failed")})
+        failures.update(answer.get("failures", {}))
     for name, count in failures.items():
-        by_kind[name.split()[0]] += count
-    return {**totals, "by kind": dict(by_kind), "by failure": dict(failures), "violations": violations}
+        kinds[name.split()[0]] += count
+    return {**totals, "by kind": dict(kinds), "by failure": dict(failures)}
 
 
 def main() -> int:
     arguments = parse()
     program = build(plain=arguments.plain)
     way = proof.Progress("runs", RUNS // arguments.every)
-    tried = collect(start(program, arguments), way)
-    return proof.conclude("inject_errors", arguments.seed, tried, tried.pop("violations"))
+    with tempfile.TemporaryDirectory(prefix="quplog-errors-") as place:
+        programs = start(program, arguments, place)
+        answers = [listen(one, way, len(programs)) for one in programs]
+    violations = [each for answer in answers for each in answer["violations"]]
+    return proof.conclude("inject_errors", arguments.seed, add_up(answers), violations)
 
 
 if __name__ == "__main__":

@@ -257,6 +257,13 @@ static int sim_fdatasync(void *w, int fd)
     return (int)tell_after(disk, &call, node ? 0 : -EBADF);
 }
 
+void disk_fail_sync(const struct io *process, int fd)
+{
+    struct disk_node *node = node_of(disk_of(process->world), fd);
+    if (node)
+        disk_node_lose(node);
+}
+
 static int sim_fsync(void *w, int fd)
 {
     struct disk *disk = disk_of(w);

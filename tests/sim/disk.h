@@ -21,6 +21,8 @@
  *             while a later one is there, but for changes of the same name, which keep their order.
  *   Syncs     fdatasync makes a file's bytes and size durable, and not its name. fsync of a
  *             directory makes all changes of its names durable, and nothing of what they name.
+ *             One that fails (disk_fail_sync) may have lost what it should have written: the system
+ *             takes that for clean, and only what is written again is ever made durable.
  *   Memory    a mapped page may reach its file at any time: after a cut its sectors are like those
  *             that were written just now.
  *
@@ -53,6 +55,9 @@ const struct io *disk_io(struct disk *disk);
 const struct io *disk_process(struct disk *disk);
 /* It dies: its descriptors are closed, its locks are free, its table is gone. */
 void disk_kill(struct disk *disk, const struct io *process);
+
+/* An fdatasync of this file by this process fails. */
+void disk_fail_sync(const struct io *process, int fd);
 
 /* ---- files, as processes see them; "log/0000000000000000.log" ---- */
 

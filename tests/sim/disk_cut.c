@@ -232,6 +232,7 @@ static void decide_node(const struct odds *odds, struct disk_node *node)
         memset(cell->dirt, 0, sizeof cell->dirt);
     }
     node->write_count = 0;
+    node->lost = false;
 }
 
 /* ---- names ---- */

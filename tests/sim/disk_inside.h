@@ -51,6 +51,7 @@ struct disk_node {
     unsigned char *memory; /* the first page while it is mapped */
     uint64_t writes[DISK_WRITES]; /* offsets */
     unsigned write_count;
+    bool lost; /* a sync failed: what is neither dirty nor durable may never be */
 };
 
 struct disk_entry {
@@ -140,6 +141,8 @@ void disk_node_write(struct disk_node *node, const unsigned char *bytes, size_t 
 size_t disk_node_read(const struct disk_node *node, unsigned char *out, size_t length,
                       uint64_t offset);
 void disk_node_sync(struct disk_node *node);
+/* The same failed. */
+void disk_node_lose(struct disk_node *node);
 /* What was mapped is to be seen in the pages, as written just now. */
 void disk_node_take_in(struct disk_node *node);
 

@@ -148,12 +148,33 @@ void disk_node_take_in(struct disk_node *node)
     soil(&node->cells[0], 0, DISK_PAGE);
 }
 
+/* Of a file of which a sync has failed, only what was written since then becomes durable. */
+static void sync_dirt(struct disk_cell *cell)
+{
+    const unsigned char *now = cell->now ? cell->now->bytes : ZEROS;
+    unsigned char *safe = disk_page_own(&cell->safe);
+    for (size_t i = 0; i < DISK_SECTORS; i++)
+        if (cell->dirt[i].to)
+            memcpy(safe + i * DISK_SECTOR, now + i * DISK_SECTOR, DISK_SECTOR);
+    disk_page_tidy(&cell->safe);
+}
+
+void disk_node_lose(struct disk_node *node)
+{
+    disk_node_take_in(node);
+    for (size_t i = 0; i < node->cell_count; i++)
+        memset(node->cells[i].dirt, 0, sizeof node->cells[i].dirt);
+    node->lost = true;
+}
+
 void disk_node_sync(struct disk_node *node)
 {
     disk_node_take_in(node);
     for (size_t i = 0; i < node->cell_count; i++) {
         struct disk_cell *cell = &node->cells[i];
-        if (cell->safe != cell->now) {
+        if (cell->safe != cell->now && node->lost) {
+            sync_dirt(cell);
+        } else if (cell->safe != cell->now) {
             disk_page_drop(cell->safe);
             cell->safe = disk_page_share(cell->now);
         }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk.h"
+
 enum { HELD_MOST = 64, CALLS_MOST = 400000 };
 
 struct process {
@@ -84,7 +86,8 @@ const char *inject_kind_name(enum inject_kind kind)
 const char *inject_error_name(enum inject_error error)
 {
     static const char *const names[INJECT_ERRORS] = {"EIO",   "ENOSPC", "ENOMEM",   "EMFILE",
-                                                     "EINTR", "short",  "half-EIO", "half-ENOSPC"};
+                                                     "EINTR", "short",  "half-EIO", "half-ENOSPC",
+                                                     "lie"};
     return names[error];
 }
 
@@ -204,6 +207,13 @@ void inject_kill_in_write(struct inject *inject, const struct io *process)
     find(inject, process)->dying = true;
 }
 
+/* What is said of a call that is not made. */
+static bool lies(const struct process *process, uint64_t fired)
+{
+    const struct inject *inject = process->inject;
+    return inject->fired != fired && inject->plan.error == INJECT_LIE;
+}
+
 /* ---- files ---- */
 
 static int inject_open(void *w, int dir, const char *name, int flags)
@@ -256,16 +266,21 @@ static ssize_t inject_pread(void *w, int fd, void *buffer, size_t length, uint64
     return went(p, p->inner->pread(p->inner->world, fd, buffer, length, offset));
 }
 
+static size_t length_of(const struct iovec *parts, int count)
+{
+    size_t length = 0;
+    for (int i = 0; i < count; i++)
+        length += parts[i].iov_len;
+    return length;
+}
+
 /* The first half of what was to be written. */
 static ssize_t write_part(struct process *p, int fd, const struct iovec *parts, int count,
                           uint64_t offset)
 {
     struct iovec some[64];
-    size_t left = 0;
+    size_t left = part_of(length_of(parts, count));
     int used = 0;
-    for (int i = 0; i < count; i++)
-        left += parts[i].iov_len;
-    left = part_of(left);
     for (; used < count && used < 64 && left > 0; used++) {
         some[used] = parts[used];
         if (some[used].iov_len > left)
@@ -288,6 +303,8 @@ static ssize_t inject_pwritev(void *w, int fd, const struct iovec *parts, int co
     int status = failure(p, INJECT_WRITE);
     enum inject_error error = p->inject->plan.error;
     bool half = error == INJECT_SHORT || error == INJECT_HALF_EIO || error == INJECT_HALF_ENOSPC;
+    if (lies(p, fired))
+        return went(p, (ssize_t)length_of(parts, count));
     if (p->inject->fired != fired && half) {
         ssize_t written = write_part(p, fd, parts, count, offset);
         return went(p, status ? status : written);
@@ -307,14 +324,22 @@ static int inject_fdatasync(void *w, int fd)
         call(p->context);
         (void)come(w);
     }
+    uint64_t fired = p->inject->fired;
     int status = failure(p, INJECT_DATA_SYNC);
+    if (lies(p, fired))
+        return (int)went(p, 0);
+    if (status && !p->dead)
+        disk_fail_sync(p->inner, fd);
     return (int)went(p, status ? status : p->inner->fdatasync(p->inner->world, fd));
 }
 
 static int inject_fsync(void *w, int fd)
 {
     struct process *p = come(w);
+    uint64_t fired = p->inject->fired;
     int status = failure(p, INJECT_NAME_SYNC);
+    if (lies(p, fired))
+        return (int)went(p, 0);
     return (int)went(p, status ? status : p->inner->fsync(p->inner->world, fd));
 }
 

@@ -47,6 +47,7 @@ enum inject_error {
     INJECT_SHORT,       /* a part is read or written, and that is said */
     INJECT_HALF_EIO,    /* a part is written, then it fails */
     INJECT_HALF_ENOSPC,
+    INJECT_LIE, /* it is said to be done, and is not: fits nowhere; to see whether that is found */
     INJECT_ERRORS
 };
 
@@ -63,7 +64,8 @@ struct inject;
 
 struct inject *inject_new(void);
 void inject_free(struct inject *inject);
-/* A process over `inner`; it lives as long as `inject` does. */
+/* A process over `inner`, one of a disk in memory; it lives as long as `inject` does. A sync of its
+ * that fails has lost what it should have written (disk.h). */
 const struct io *inject_process(struct inject *inject, const struct io *inner);
 /* It dies: what it had is closed and unmapped, and nothing it does from now on has an effect. */
 void inject_kill(struct inject *inject, const struct io *process);

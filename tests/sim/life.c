@@ -49,6 +49,10 @@ void life_accuse(struct life *life, const char *format, ...)
 
 void life_ask(struct life *life)
 {
+    if (life->depth++ == 0 && !life->crashed && inject_fired(life->inject)) {
+        life->crashed = true;
+        life_crash(life); /* with all noted that the call before has said */
+    }
     life->fired = inject_fired(life->inject);
     life->had_failed = life->failed;
     inject_enter(life->inject);
@@ -57,6 +61,7 @@ void life_ask(struct life *life)
 void life_answered(struct life *life)
 {
     inject_leave(life->inject);
+    life->depth--;
     if (inject_fired(life->inject) != life->fired)
         life->failed_us = disk_time(life->disk);
 }

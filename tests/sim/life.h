@@ -9,9 +9,10 @@
  *                                    writes says so, to everybody
  *
  * What is only short, and a signal that comes while a call waits for the disk, no caller ever sees.
- * life_judge() is the rest: after kills and power cuts at that moment, and when all is well again,
- * every promise holds; who is still there goes on, or is told that the log has failed and lets go;
- * everything that was opened is closed; and the log can be opened again.
+ * After the call in which something fails first, and at the end, every promise must hold for whoever
+ * opens what a kill or a power cut would leave then. life_judge() is the rest: when all is well
+ * again, who is still there goes on, or is told that the log has failed and lets go; everything that
+ * was opened is closed; and the log can be opened again.
  */
 #ifndef QUPLOG_SIM_LIFE_H
 #define QUPLOG_SIM_LIFE_H
@@ -42,6 +43,8 @@ struct life {
     uint64_t chance;
     bool failed;       /* somebody was told that the log has failed */
     bool had_failed;   /* so it was before the present call */
+    bool crashed;      /* it was looked what a crash after the first failure leaves */
+    unsigned depth;    /* of calls of the core */
     bool heals;        /* it had failed before all this, and recovery writes again */
     bool ever_failed;
     bool real;         /* the files are real: see real_files.h */
@@ -98,6 +101,8 @@ bool life_told(struct life *life, int p, const char *verb, int status, int other
 /* ---- the judgement ---- */
 
 void life_accuse(struct life *life, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What would be found after a kill of all, and after power cuts, now. */
+void life_crash(struct life *life);
 void life_judge(struct life *life);
 
 #endif

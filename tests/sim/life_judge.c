@@ -36,7 +36,7 @@ static void check_disk(struct life *life, struct disk *disk, enum promises_end e
         life_accuse(life, "%s: closing says %d", when, status);
 }
 
-static void crash(struct life *life)
+void life_crash(struct life *life)
 {
     struct disk *copy = life->real ? real_files_read() : disk_copy(life->disk);
     disk_pass_time(copy, disk_time(life->disk) - disk_time(copy));
@@ -122,7 +122,7 @@ void life_judge(struct life *life)
     inject_disarm(life->inject);
     if (life->wrong[0])
         return;
-    crash(life);
+    life_crash(life);
     life_pass(life, AFTERWARDS_US);
     if (!life->wrong[0] && has_failed(life)) {
         life->failed = life->ever_failed = true;
@@ -135,7 +135,7 @@ void life_judge(struct life *life)
     if (life->wrong[0])
         return;
     life->failed = false;
-    crash(life);
+    life_crash(life);
     if (!life->wrong[0] && life_open(life, 0)) {
         life_put(life, 0, 10, true, 0);
         life_close(life, 0);
