@@ -342,7 +342,8 @@ quplog_bytes quplog_name(quplog *log, uint32_t n);
 
 /* Append one job. due_us 0: ready now. On QUPLOG_INTERRUPTED with *id set the job exists, but is
  * not yet known to be durable: call quplog_sync(); with *id 0 nothing was done: call again.
- * _TOO_LARGE, _FULL, _FAILED, _LOCKED, ... */
+ * _TOO_LARGE, _FULL, _FAILED, _LOCKED, ... with *id 0. With *id set any failure but _FAILED says
+ * the same as _INTERRUPTED, and what this process lacked to sync. */
 int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t length,
                int64_t due_us, bool sync, uint64_t *id);
 
@@ -394,8 +395,10 @@ const quplog_claim *quplog_worker_claim(const quplog_worker *worker);
  * frame where both happen. Returns the status of the claim (QUPLOG_OK, _EMPTY, _STOPPED,
  * _INTERRUPTED, ...); the outcome's own status is in claim->finish_status (_STALE: another run
  * has taken over, the outcome was not written). If an outcome could not be written (_FULL, _LOCKED,
- * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. A
- * result for which a full disk has no room is dropped, if what is left of the outcome fits. */
+ * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. Both
+ * are the same status then; if they differ, the outcome was written, but (with QUPLOG_SYNC) could
+ * not be made durable: call quplog_sync(), and not again with the outcome. A result for which a
+ * full disk has no room is dropped, if what is left of the outcome fits. */
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data, size_t length,
                 int flags);
 /* From another thread: release the claim that `worker` has, as if it had been interrupted. What

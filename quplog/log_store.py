@@ -110,6 +110,15 @@ def _error(status: int, subject: str = "") -> Exception:
     return kind(f"{subject}: {sentence}" if subject else sentence)
 
 
+def _stored(status: int, subject: str = "") -> Exception:
+    """The exception for what was stored, but is not known to be durable."""
+    error = _error(status, subject)
+    if status != lib.QUPLOG_FAILED:  # after which nothing is known
+        error.add_note("It was stored, but may not be durable yet: do not store it again.")
+    vars(error)["outcome_known"] = False
+    return error
+
+
 def _check(status: int, subject: str = "") -> None:
     if status:
         raise _error(status, subject)
@@ -306,7 +315,8 @@ class LogStore:
         if status:
             if status == lib.QUPLOG_INTERRUPTED:
                 status = _wait(lib.quplog_sync, log)
-            _check(status, spec.task)
+            if status:
+                raise (_stored if job_id else _error)(status, spec.task)
         return job_id
 
     def sync(self) -> None:
@@ -338,7 +348,8 @@ class LogStore:
             status = lib.quplog_commit(log, batch, flags, out, out + 1)
         if status == lib.QUPLOG_INTERRUPTED:
             status = _wait(lib.quplog_sync_to, log, out[1])
-        _check(status)
+        if status:
+            raise (_stored if out[1] else _error)(status)
         return range(out[0], out[0] + count)
 
     def _prepare(self, spec: PutSpec) -> tuple[Any, PutSpec, list[Any]]:
@@ -696,6 +707,8 @@ class LogSeat:
         self._flags_to_claim = flags | int(lib.QUPLOG_CLAIM_NEXT)
         self._flags_to_wait = self._flags_to_claim | int(lib.QUPLOG_WAIT)
         self._closing = threading.Lock()
+        self._undurable: int | None = None
+        """An outcome was written and waits to be durable: what the call said of its claim."""
 
     def work(
         self,
@@ -711,6 +724,8 @@ class LogSeat:
         if claim:
             flags = self._flags_to_wait if wait else self._flags_to_claim
         worker = self._worker
+        if self._undurable is not None:
+            return self._go_on(self._undurable, _wait(lib.quplog_sync, self._log), claim=claim)
         status = _work(worker, outcome, due_us, data, len(data), flags)
         written = self._claim.finish_status
         while status == lib.QUPLOG_INTERRUPTED:
@@ -719,6 +734,13 @@ class LogSeat:
                 written = self._claim.finish_status
             else:
                 status = _work(worker, Outcome.NONE, 0, b"", 0, flags)
+        return self._go_on(status, written, claim=claim)
+
+    def _go_on(self, status: int, written: int, *, claim: bool) -> Claim | None:
+        """With what the call said of the claim, unless something is to be said of the outcome."""
+        # If the two differ, the outcome stands in the log, and with it the claim of the next job:
+        # written once more, it would be the outcome of that. Only the sync is tried again.
+        self._undurable = status if written not in (0, status) else None
         if written:
             raise _error(written)
         if status == 0:

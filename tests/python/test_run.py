@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,10 @@ from quplog import (
     JobState,
     LogCorrupt,
     current_job,
+    log_store,
 )
+from quplog import worker as quplog_worker
+from quplog._quplog import lib
 
 
 def test_1000_jobs_on_10_workers_each_run_exactly_once(make: Callable[..., JobQueue]) -> None:
@@ -40,6 +44,57 @@ def test_1000_jobs_on_10_workers_each_run_exactly_once(make: Callable[..., JobQu
     jq.drain(PATIENCE)
     assert Counter(ran) == Counter(range(1000))
     assert jq.counts()[JobState.SUCCEEDED] == 1000
+
+
+def test_an_outcome_that_waits_to_be_durable_never_ends_the_next_job(
+    make: Callable[..., JobQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in one frame with the claim of that job: only the sync is to be tried again."""
+    jq = make(workers=1, sync_finish=True)
+    lack = ["descriptors"]
+    work_in_earnest = log_store._work
+
+    def work_without_descriptors(worker: object, outcome: int, *rest: object) -> int:
+        status: int = work_in_earnest(worker, outcome, *rest)
+        if outcome and status == 0 and lack:
+            lack.clear()
+            lib.quplog_worker_claim(worker).finish_status = -errno.EMFILE
+        return status
+
+    @jq.task()
+    def work(n: int) -> int:
+        ran.append(n)
+        return n
+
+    ran: list[int] = []
+    monkeypatch.setattr(log_store, "_work", work_without_descriptors)
+    monkeypatch.setattr(quplog_worker, "RETRY_SECONDS", 0.01)
+    jobs = [work.enqueue(n) for n in range(3)]
+    jq.start()
+    assert [job.result(PATIENCE) for job in jobs] == [0, 1, 2]
+    assert ran == [0, 1, 2]
+    assert lack == []
+
+
+def test_what_is_stored_and_cannot_be_made_durable_says_so(
+    jq: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stored it again would have it twice."""
+    put_in_earnest = log_store._put
+
+    def put_without_descriptors(*arguments: object) -> int:
+        status: int = put_in_earnest(*arguments)
+        return status or -errno.EMFILE
+
+    @jq.task()
+    def work() -> None: ...
+
+    monkeypatch.setattr(log_store, "_put", put_without_descriptors)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        work.enqueue()
+    assert vars(caught.value)["outcome_known"] is False
+    assert "do not store it again" in caught.value.__notes__[0]
+    assert jq.counts()[JobState.READY] == 1
 
 
 def test_one_worker_runs_delayed_jobs(make: Callable[..., JobQueue]) -> None:
