@@ -9,10 +9,10 @@
  *                                    writes says so, to everybody
  *
  * What is only short, and a signal that comes while a call waits for the disk, no caller ever sees.
- * After the call in which something fails first, and at the end, every promise must hold for whoever
- * opens what a kill or a power cut would leave then. life_judge() is the rest: when all is well
- * again, who is still there goes on, or is told that the log has failed and lets go; everything that
- * was opened is closed; and the log can be opened again.
+ * After the call in which something fails first, and at the end, every promise must hold for
+ * whoever opens what a kill or a power cut would leave then. life_judge() is the rest: when all is
+ * well again, who is still there goes on, or is told that the log has failed and lets go;
+ * everything that was opened is closed; and the log can be opened again.
  */
 #ifndef QUPLOG_SIM_LIFE_H
 #define QUPLOG_SIM_LIFE_H
