@@ -376,6 +376,8 @@ static void judge_state(struct judge *judge, struct state *state)
         compare(&found);
         ask(&found, state, question);
         model_free(&found.should);
+    } else {
+        close_log(&found);
     }
     disk_look_on(state->disk, &nobody);
     if (trap.caught) {
