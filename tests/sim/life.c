@@ -47,6 +47,12 @@ void life_accuse(struct life *life, const char *format, ...)
 
 /* ---- answers ---- */
 
+bool life_has_failed(const struct life *life, int p)
+{
+    quplog *log = life->processes[p].log;
+    return log && control_poisoned(&log->core->control);
+}
+
 void life_ask(struct life *life)
 {
     if (life->depth++ == 0 && !life->crashed && inject_fired(life->inject)) {
@@ -54,7 +60,8 @@ void life_ask(struct life *life)
         life_crash(life); /* with all noted that the call before has said */
     }
     life->fired = inject_fired(life->inject);
-    life->had_failed = life->failed;
+    for (int p = 0; p < LIFE_PROCESSES; p++)
+        life->processes[p].had_failed = life_has_failed(life, p);
     inject_enter(life->inject);
 }
 
@@ -115,7 +122,7 @@ bool life_told(struct life *life, int p, const char *verb, int status, int other
 static bool told_of_write(struct life *life, int p, const char *verb, int status, int other)
 {
     bool good = life_told(life, p, verb, status, other);
-    if (life->had_failed && status != QUPLOG_FAILED && status != QUPLOG_CLOSED)
+    if (life->processes[p].had_failed && status != QUPLOG_FAILED && status != QUPLOG_CLOSED)
         life_accuse(life, "%s says %d on a log that has failed", verb, status);
     return good;
 }

@@ -30,6 +30,7 @@ struct life_process {
     quplog_worker *seat;
     uint64_t running;    /* the job that the seat has; 0 */
     bool has_written;
+    bool had_failed; /* its log had, before the present call */
 };
 
 struct life {
@@ -42,11 +43,9 @@ struct life {
     int64_t failed_us; /* when something failed last */
     uint64_t chance;
     bool failed;       /* somebody was told that the log has failed */
-    bool had_failed;   /* so it was before the present call */
     bool crashed;      /* it was looked what a crash after the first failure leaves */
     unsigned depth;    /* of calls of the core */
     bool heals;        /* it had failed before all this, and recovery writes again */
-    bool ever_failed;
     bool real;         /* the files are real: see real_files.h */
     bool trace;
     char wrong[LIFE_WRONG]; /* what is not as it should be; empty: nothing is */
@@ -80,6 +79,8 @@ void life_keep(struct life *life, int p);
 void life_look(struct life *life, int p);
 /* Open to read only, look, close. */
 void life_read_only(struct life *life);
+/* Read every record, as `verify` does. */
+void life_verify(struct life *life);
 /* Scan as `salvage` does. */
 void life_scan(struct life *life);
 void life_pass(struct life *life, int64_t us);
@@ -95,6 +96,8 @@ void life_start(struct life *life, int p);
 /* Around a call of the core. */
 void life_ask(struct life *life);
 void life_answered(struct life *life);
+/* Whether the log that process p has open has failed; there may be a newer one by now. */
+bool life_has_failed(const struct life *life, int p);
 /* Judge its answer: whether it went well; `other` is a usual answer too. */
 bool life_told(struct life *life, int p, const char *verb, int status, int other);
 

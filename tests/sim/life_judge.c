@@ -66,14 +66,14 @@ static void succeed_the_failed(struct life *life)
     for (int p = 0; p < LIFE_PROCESSES; p++)
         life_put(life, p, 10, true, 0);
     int next = LIFE_PROCESSES - 2;
-    life_close(life, next);
+    bool shared = false; /* with one who has opened it since */
+    for (int p = 0; p < LIFE_PROCESSES; p++)
+        shared = shared || (life->processes[p].log && !life_has_failed(life, p));
     if (life->wrong[0] || !life_open(life, next))
         return;
-    life->failed = false; /* the new one has not */
-    check(life, life->processes[next].log, AFTER_KILL, false, "after the log has failed");
+    check(life, life->processes[next].log, AFTER_KILL, shared, "after the log has failed");
     life_put(life, next, 10, true, 0);
     life_close(life, next);
-    life->failed = true;
 }
 
 /* All that can run is run: no claim is held by nobody, and nothing is left over. */
@@ -109,12 +109,12 @@ static void go_on(struct life *life)
     check(life, life->processes[p].log, AFTER_KILL, true, "after all was run");
 }
 
-static bool has_failed(const struct life *life)
+static bool anybody_has_failed(const struct life *life)
 {
+    bool failed = false;
     for (int p = 0; p < LIFE_PROCESSES; p++)
-        if (life->processes[p].log && control_poisoned(&life->processes[p].log->core->control))
-            return true;
-    return false;
+        failed = failed || life_has_failed(life, p);
+    return failed;
 }
 
 void life_judge(struct life *life)
@@ -124,8 +124,7 @@ void life_judge(struct life *life)
         return;
     life_crash(life);
     life_pass(life, AFTERWARDS_US);
-    if (!life->wrong[0] && has_failed(life)) {
-        life->failed = life->ever_failed = true;
+    if (!life->wrong[0] && anybody_has_failed(life)) {
         succeed_the_failed(life);
     } else if (!life->wrong[0] && first_open(life) >= 0) {
         go_on(life);
@@ -134,7 +133,6 @@ void life_judge(struct life *life)
         life_close(life, p);
     if (life->wrong[0])
         return;
-    life->failed = false;
     life_crash(life);
     if (!life->wrong[0] && life_open(life, 0)) {
         life_put(life, 0, 10, true, 0);

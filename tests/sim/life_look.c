@@ -1,6 +1,7 @@
 /* life_look.c: the verbs of life.h that only look. They may fail, and keep nothing open. What they
  * show when nothing fails is checked by the judgement. */
 #include "open.h"
+#include "reader.h"
 #include "scan.h"
 
 #include "life.h"
@@ -79,6 +80,30 @@ void life_read_only(struct life *life)
     }
     life_answered(life);
     (void)life_told(life, READER, "read only", status, QUPLOG_OK);
+    expect_nothing_left(life);
+}
+
+static int read_records(struct life *life)
+{
+    quplog_reader *reader;
+    quplog_record record;
+    quplog_report report = {0};
+    int status = reader_open_with(life->processes[READER].io, "log", 0, &reader, &report);
+    if (status)
+        return status;
+    while (status == QUPLOG_OK)
+        status = quplog_reader_next(reader, &record);
+    quplog_reader_close(reader);
+    return status;
+}
+
+void life_verify(struct life *life)
+{
+    life_start(life, READER);
+    life_ask(life);
+    int status = read_records(life);
+    life_answered(life);
+    (void)life_told(life, READER, "verify", status, QUPLOG_EMPTY);
     expect_nothing_left(life);
 }
 

@@ -64,7 +64,7 @@ struct orders {
 };
 
 static struct {
-    uint64_t runs, failed, lives;
+    uint64_t runs, failed;
     uint64_t by[2][INJECT_KINDS][INJECT_ERRORS]; /* in the world; below io.c */
     char violations[VIOLATIONS_MOST][LIFE_WRONG + 400];
     uint64_t violated;
@@ -173,7 +173,7 @@ static void run(struct beginning *b, const struct inject_plan *plan)
         life_accuse(&life, "nothing failed: this run differs from the one that was counted");
     life_judge(&life);
     tally.runs++;
-    tally.failed += life.ever_failed;
+    tally.failed += life.failed;
     tally.by[plan->system][plan->kind][plan->error]++;
     if (life.wrong[0])
         note_violation(life.wrong);

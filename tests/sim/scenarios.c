@@ -137,7 +137,6 @@ static void poisoned(struct life *life)
     life_put(life, 0, LARGE, true, 0);
     inject_disarm(life->inject);
     life_kill(life, 0);
-    life->failed = false;
     life->heals = true;
 }
 
@@ -295,6 +294,7 @@ static void bury(struct life *life)
 static void read_all(struct life *life)
 {
     life_read_only(life);
+    life_verify(life);
     life_scan(life);
 }
 
@@ -315,7 +315,8 @@ const struct scenario SCENARIOS[] = {
     {"follow", several_segments, follow},
     {"lead", some_jobs, lead},
     {"bury", some_jobs, bury},
-    {"read", torn, read_all},
+    {"read", several_segments, read_all},
+    {"read-torn", torn, read_all},
 };
 
 const size_t SCENARIO_COUNT = sizeof SCENARIOS / sizeof *SCENARIOS;
