@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare.h"
 #include "open.h"
 #include "random.h"
 
-enum { JOBS_MOST = 4096, SHARE = 4 /* each of the costly questions is asked once in so many */ };
+enum { SHARE = 4 /* each of the costly questions is asked once in so many */ };
 
 void judge_accuse(struct judge *judge, const char *format, ...)
 {
@@ -62,143 +63,12 @@ struct found {
     const char *how;
 };
 
-static void accuse_job(struct found *found, uint64_t id, const char *what)
-{
-    judge_accuse(found->judge, "%s: job %llu: %s", found->how, (unsigned long long)id, what);
-}
-
-static bool same(struct span should, quplog_bytes is)
-{
-    return should.length == is.length &&
-           (is.length == 0 || memcmp(should.data, is.data, is.length) == 0);
-}
-
-static bool same_name(struct found *found, uint32_t number, struct span should)
-{
-    return same(should, quplog_name(found->log, number));
-}
-
-static void compare_info(struct found *found, const struct model_job *job,
-                         const quplog_job_info *info)
-{
-    const char *what = NULL;
-    if (info->id != job->id)
-        what = info->id < job->id ? "it is there and should not be" : "it is lost";
-    else if (info->state != job->state)
-        what = "its state is another";
-    else if (info->attempt != job->attempt || info->crashes != job->crashes)
-        what = "its attempts or crashes are others";
-    else if (info->retries != job->retries || info->priority != job->priority)
-        what = "its options are others";
-    else if (info->due_us != job->due_us || info->created_us != job->created_us ||
-             info->started_us != job->started_us ||
-             (!job->finished_open && info->finished_us != job->finished_us))
-        what = "its times are others";
-    else if (info->cancel_requested != job->cancel_requested)
-        what = "its request to be cancelled is another";
-    else if (!same_name(found, info->task, job->task) || !same_name(found, info->queue, job->queue))
-        what = "its task or queue is another";
-    if (what)
-        accuse_job(found, info->id < job->id ? info->id : job->id, what);
-}
-
-static bool same_errors(const struct model_job *should, const quplog_job *is)
-{
-    size_t first = should->error_count > OP_ATTEMPTS_KEPT ? should->error_count - OP_ATTEMPTS_KEPT
-                                                          : 0;
-    if (is->error_count != should->error_count - first)
-        return false;
-    for (size_t i = 0; i < is->error_count; i++)
-        if (!same(should->errors[first + i], is->errors[i]))
-            return false;
-    return true;
-}
-
-static void compare_bytes(struct found *found, const struct model_job *job)
-{
-    quplog_job *is;
-    const char *what = NULL;
-    int status = quplog_load(found->log, job->id, &is);
-    if (status) {
-        accuse_job(found, job->id, "it can't be read");
-        return;
-    }
-    if (!(job->payload_gone && is->payload.length == 0) && !same(job->payload, is->payload))
-        what = "its payload is another";
-    else if (!same(op_field(job->fields, OP_FIELD_TAGS), is->tags) ||
-             !same(op_field(job->fields, OP_FIELD_SCHEDULE), is->schedule))
-        what = "its tags or its schedule are others";
-    else if (!same(job->result, is->result))
-        what = "its result is another";
-    else if (!same_errors(job, is))
-        what = "its errors are others";
-    if (what)
-        accuse_job(found, job->id, what);
-    quplog_job_free(is);
-}
-
-static void compare_jobs(struct found *found)
-{
-    static quplog_job_info infos[JOBS_MOST];
-    const struct model *should = &found->should;
-    size_t count = 0;
-    uint64_t draw = random_next(&found->judge->chance);
-    if (quplog_find(found->log, 0, NULL, 0, NULL, 0, 0, 0, 0, false, infos, JOBS_MOST, &count)) {
-        judge_accuse(found->judge, "%s: the jobs can't be listed", found->how);
-        return;
-    }
-    for (size_t i = 0; i < count && i < should->count; i++)
-        compare_info(found, &should->jobs[i], &infos[i]);
-    if (count < should->count)
-        accuse_job(found, should->jobs[count].id, "it is lost");
-    else if (count > should->count)
-        accuse_job(found, infos[should->count].id, "it is there and should not be");
-    for (size_t i = 0; i < should->count && !found->judge->wrong[0]; i++)
-        if ((i + draw) % SHARE == 0)
-            compare_bytes(found, &should->jobs[i]);
-}
-
-static const struct model_schedule *find_schedule(const struct model *model, quplog_bytes id)
-{
-    for (size_t i = 0; i < model->schedule_count; i++)
-        if (same(model->schedules[i].id, id))
-            return &model->schedules[i];
-    return NULL;
-}
-
-static void compare_schedules(struct found *found)
-{
-    quplog_schedule *list = NULL;
-    size_t count = 0;
-    bool good = quplog_schedules(found->log, false, &list, &count) == QUPLOG_OK &&
-                count == found->should.schedule_count;
-    for (size_t i = 0; good && i < count; i++) {
-        const struct model_schedule *s = find_schedule(&found->should, list[i].id);
-        good = s && same(s->rule, list[i].rule) && s->next_us == list[i].next_us &&
-               s->last_us == list[i].last_us && s->paused == list[i].paused;
-    }
-    quplog_schedules_free(list);
-    if (!good)
-        judge_accuse(found->judge, "%s: the schedules are others", found->how);
-}
-
-static void compare_queues(struct found *found)
-{
-    for (size_t i = 0; i < found->should.queue_count; i++) {
-        const struct model_queue *queue = &found->should.queues[i];
-        bool paused;
-        int status = quplog_paused(found->log, (const char *)queue->name.data, queue->name.length,
-                                   &paused);
-        if (status || paused != queue->paused)
-            judge_accuse(found->judge, "%s: a queue is paused or not, as it was not", found->how);
-    }
-}
-
 static void compare(struct found *found)
 {
-    compare_jobs(found);
-    compare_schedules(found);
-    compare_queues(found);
+    char wrong[COMPARE_TEXT];
+    uint64_t draw = random_next(&found->judge->chance);
+    if (!compare_log(found->log, &found->should, draw, SHARE, wrong))
+        judge_accuse(found->judge, "%s: %s", found->how, wrong);
 }
 
 /* ---- opening and closing ---- */
