@@ -503,25 +503,48 @@ bool chain_recheck(struct chain *chain)
 
 /* ---- the end ---- */
 
-/* D goes on behind X: in the rest of this file, then in all that follow. */
-static int search_behind(struct chain *chain)
+/* A header that was lost, or that no frame agrees with, must not let pass for torn what the frames
+ * behind it know to have been durable. */
+static int search_headless(struct chain *chain, const struct chain_file *file, int fd)
 {
-    uint64_t offset = chain->lsn - chain->files[chain->current].base;
-    int status = segment_search_synced(&chain->cursor, offset, &chain->durable);
-    size_t i = next_file(chain, chain->current);
-    for (; status == QUPLOG_OK && i < chain->count; i = next_file(chain, i)) {
-        const struct chain_file *file = &chain->files[i];
-        if (!file->valid)
-            continue;
-        struct segment_cursor cursor = {0};
-        int fd = open_file(chain, file);
-        if (fd < 0)
-            return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
+    struct segment_cursor cursor = {0};
+    struct segment_header header = {.base = file->base};
+    segment_cursor_open(&cursor, chain->io, fd, &header, file->end);
+    int status = segment_search_headless(&cursor, &chain->durable);
+    segment_cursor_close(&cursor);
+    return status;
+}
+
+/* D goes on in a file behind that of X. */
+static int search_file(struct chain *chain, const struct chain_file *file)
+{
+    struct segment_cursor cursor = {0};
+    int fd = open_file(chain, file);
+    if (fd < 0)
+        return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
+    int status = QUPLOG_OK;
+    if (file->valid) {
         segment_cursor_open(&cursor, chain->io, fd, &file->header, file->end);
         status = segment_search_synced(&cursor, SEGMENT_HEADER, &chain->durable);
         segment_cursor_close(&cursor);
-        chain->io->close(chain->io->world, fd);
+    } else {
+        status = search_headless(chain, file, fd);
     }
+    chain->io->close(chain->io->world, fd);
+    return status;
+}
+
+/* D goes on behind X: in the rest of this file, then in all that follow. */
+static int search_behind(struct chain *chain)
+{
+    const struct chain_file *file = &chain->files[chain->current];
+    uint64_t offset = chain->lsn - file->base;
+    int status = segment_search_synced(&chain->cursor, offset, &chain->durable);
+    if (status == QUPLOG_OK && offset == SEGMENT_HEADER)
+        status = search_headless(chain, file, chain->fd);
+    size_t i = next_file(chain, chain->current);
+    for (; status == QUPLOG_OK && i < chain->count; i = next_file(chain, i))
+        status = search_file(chain, &chain->files[i]);
     return status;
 }
 

@@ -13,7 +13,7 @@
 /* A recovery that finds a torn end goes on at least so much higher; no segment is so large. */
 #define SCAN_JUMP ((uint64_t)1 << 36)
 
-enum { PIECE = 64 << 10, PAGE = 4096, TRIES_MOST = 1000, QUEUE = 4 };
+enum { PAGE = 4096, QUEUE = 4 };
 
 enum standing { READ, FOREIGN, DUPLICATE, SUPERSEDED };
 
@@ -285,76 +285,6 @@ static int survey(struct quplog_scan *scan)
 
 /* ---- a segment without a header ---- */
 
-/* A CRC-32C register as it was 32 zero bits ago. */
-static uint32_t step_back(uint32_t reg)
-{
-    for (int i = 0; i < 32; i++)
-        reg = reg >> 31 ? (reg ^ 0x82f63b78) << 1 | 1 : reg << 1;
-    return reg;
-}
-
-/* A salt under which this header's length check holds at `lsn`.
- *
- * A CRC is linear: whatever comes before, 8 bytes of salt change its register by some 32 bits that
- * depend on them alone. So of all salts there are 2^32 classes, and a salt of the same class is as
- * good as the one that was lost. The one whose first 4 bytes are zero is found by taking the last
- * step of the sum back. */
-static uint64_t restore_salt(const unsigned char header[FRAME_HEADER], uint64_t lsn)
-{
-    unsigned char rest[12] = {0};
-    put_u64(rest, lsn);
-    uint32_t before = crc32c(crc32c(0, header, 12), rest, sizeof rest);
-    return (uint64_t)(step_back(~get_u32(header + 12)) ^ ~before) << 32;
-}
-
-static bool looks_like_frame(const unsigned char *header, uint64_t left)
-{
-    uint64_t length = get_u32(header + 4);
-    return get_u16(header) == FRAME_MAGIC && header[3] == 0 && header[2] >= FRAME_OPS &&
-           header[2] <= FRAME_SYNCED && length >= FRAME_HEADER && length % 8 == 0 && length <= left;
-}
-
-/* Try the salt of what seems to be a frame at `offset`: its other sum tells. */
-static int try_salt(struct quplog_scan *scan, struct scan_file *file, const unsigned char *header,
-                    uint64_t offset)
-{
-    struct frame frame;
-    enum frame_verdict verdict;
-    if (!looks_like_frame(header, file->end - offset))
-        return QUPLOG_EMPTY;
-    file->header.salt = restore_salt(header, file->header.base + offset);
-    segment_cursor_open(&scan->cursor, &scan->careful, scan->fd, &file->header, file->end);
-    int status = segment_frame(&scan->cursor, offset, &frame, &verdict);
-    return status == QUPLOG_OK && verdict != FRAME_VALID ? QUPLOG_EMPTY : status;
-}
-
-/* QUPLOG_EMPTY: no frame of it is whole. */
-static int find_salt(struct quplog_scan *scan, struct scan_file *file)
-{
-    static const size_t step = PIECE - FRAME_HEADER;
-    int status = QUPLOG_EMPTY, tries = 0;
-    unsigned char *piece = malloc(PIECE);
-    if (!piece)
-        return QUPLOG_NO_MEMORY;
-    for (uint64_t at = SEGMENT_HEADER; status == QUPLOG_EMPTY && at < file->end; at += step) {
-        ssize_t n = io_read_full(&scan->careful, scan->fd, piece, PIECE, at);
-        if (n < FRAME_HEADER) {
-            status = n < 0 ? (int)n : status;
-            break;
-        }
-        size_t last = (size_t)n - FRAME_HEADER < step ? (size_t)n - FRAME_HEADER : step - 1;
-        for (size_t i = 0; status == QUPLOG_EMPTY && i <= last; i += 8) {
-            if (get_u16(piece + i) != FRAME_MAGIC || tries++ == TRIES_MOST)
-                continue;
-            status = try_salt(scan, file, piece + i, at + i);
-        }
-        if (tries > TRIES_MOST)
-            break;
-    }
-    free(piece);
-    return status;
-}
-
 /* What the frames of a file say of its place. */
 struct evidence {
     uint64_t end;   /* where the last of them ends */
@@ -403,15 +333,16 @@ static bool any_readable(const struct quplog_scan *scan)
 static int rescue(struct quplog_scan *scan, struct scan_file *file)
 {
     struct evidence e;
-    int status = find_salt(scan, file);
+    int status = segment_find_salt(&scan->cursor, &file->header.salt);
     if (status == QUPLOG_OK)
         status = gather(scan, file, &e);
     if (status)
         return status;
     bool joined = (scan->before < scan->count && scan->covered == file->header.base) ||
                   (e.end && e.end == next_end_before(scan));
-    bool alone = !any_readable(scan) && e.synced;
-    if (e.impossible || !(joined || alone))
+    bool jumped = file->header.base > scan->covered + SCAN_JUMP; /* over what was given up */
+    bool placed = (jumped || !any_readable(scan)) && e.synced;
+    if (e.impossible || !(joined || placed))
         return QUPLOG_EMPTY;
     file->readable = true;
     segment_cursor_open(&scan->cursor, &scan->careful, scan->fd, &file->header, file->end);

@@ -13,7 +13,7 @@
  *
  * A segment that has lost both copies of its header has lost its salt, but no more of a salt than
  * 32 bits has ever gone into a sum. They are found from the length check of any frame that is left,
- * and then hold for all others: see restore_salt() in scan.c. That the file stands at its place in
+ * and then hold for all others: see segment_find_salt(). That the file stands at its place in
  * this log is then to be shown by its neighbours, or by what was synced when it was written.
  *
  * Bytes that the device refuses to read (EIO) count as zeros, which are never a frame.

@@ -19,6 +19,7 @@ static const unsigned char MAGIC[8] = {0x89, 'q', 'u', 'p', 'l', 'o', 'g', '\n'}
 
 enum { NAME_DIGITS = 16, COPY_SIZE = 128, COPY_AT = 2048, CRC_AT = COPY_SIZE - 4 };
 enum { WINDOW = 1 << 20, ZERO_PIECE = 1 << 16, ZERO_BLOCK = 512 };
+enum { TRIES_MOST = 1000 }; /* at finding a salt */
 
 static int status_of(int negative_errno)
 {
@@ -108,10 +109,28 @@ static enum segment_verdict decode_copy(const unsigned char *block, struct segme
     return h->prev_end <= h->base && h->first_lsn <= h->base ? SEGMENT_VALID : SEGMENT_BROKEN;
 }
 
+/* Whether a frame of the file can be checked by this header. */
+static int checks_frames(const struct io *io, int fd, const struct segment_header *header,
+                         bool *checks)
+{
+    struct segment_cursor cursor = {0};
+    struct frame frame;
+    enum frame_verdict verdict;
+    uint64_t offset = SEGMENT_HEADER;
+    segment_cursor_open(&cursor, io, fd, header, SEGMENT_BASE_END);
+    int status = segment_find_frame(&cursor, &offset, &frame, &verdict);
+    *checks = verdict != FRAME_BROKEN;
+    segment_cursor_close(&cursor);
+    return status;
+}
+
+/* Of two good copies that differ one was written elsewhere and went astray: the frames tell. */
 int segment_read_header(const struct io *io, int fd, struct segment_header *out,
                         enum segment_verdict *verdict)
 {
     unsigned char block[SEGMENT_HEADER];
+    struct segment_header second = {.base = 0};
+    enum segment_verdict other = SEGMENT_BROKEN;
     ssize_t n = io_read_full(io, fd, block, sizeof block, 0);
     if (n < 0)
         return (int)n;
@@ -119,8 +138,19 @@ int segment_read_header(const struct io *io, int fd, struct segment_header *out,
     *verdict = SEGMENT_BROKEN;
     if (n >= COPY_SIZE)
         *verdict = decode_copy(block, out);
-    if (*verdict == SEGMENT_BROKEN && n >= COPY_AT + COPY_SIZE)
-        *verdict = decode_copy(block + COPY_AT, out);
+    if (n >= COPY_AT + COPY_SIZE)
+        other = decode_copy(block + COPY_AT, &second);
+    bool better = *verdict == SEGMENT_BROKEN && other != SEGMENT_BROKEN;
+    if (*verdict == SEGMENT_VALID && other == SEGMENT_VALID &&
+        memcmp(block, block + COPY_AT, COPY_SIZE) != 0) {
+        int status = checks_frames(io, fd, &second, &better);
+        if (status)
+            return status;
+    }
+    if (better) {
+        *verdict = other;
+        *out = second;
+    }
     return QUPLOG_OK;
 }
 
@@ -450,4 +480,82 @@ int segment_used(struct segment_cursor *c, uint64_t offset, uint64_t *used)
         offset += available;
     }
     return QUPLOG_OK;
+}
+
+/* ---- a segment without a header ---- */
+
+/* A CRC-32C register as it was 32 zero bits ago. */
+static uint32_t step_back(uint32_t reg)
+{
+    for (int i = 0; i < 32; i++)
+        reg = reg >> 31 ? (reg ^ 0x82f63b78) << 1 | 1 : reg << 1;
+    return reg;
+}
+
+/* A salt under which this header's length check holds at `lsn`.
+ *
+ * A CRC is linear: whatever comes before, 8 bytes of salt change its register by some 32 bits that
+ * depend on them alone. So of all salts there are 2^32 classes, and a salt of the same class is as
+ * good as the one that was lost. The one whose first 4 bytes are zero is found by taking the last
+ * step of the sum back. */
+static uint64_t restore_salt(const unsigned char header[FRAME_HEADER], uint64_t lsn)
+{
+    unsigned char rest[12] = {0};
+    put_u64(rest, lsn);
+    uint32_t before = crc32c(crc32c(0, header, 12), rest, sizeof rest);
+    return (uint64_t)(step_back(~get_u32(header + 12)) ^ ~before) << 32;
+}
+
+static bool looks_like_frame(const unsigned char *header, uint64_t left)
+{
+    uint64_t length = get_u32(header + 4);
+    return get_u16(header) == FRAME_MAGIC && header[3] == 0 && header[2] >= FRAME_OPS &&
+           header[2] <= FRAME_SYNCED && length >= FRAME_HEADER && length % 8 == 0 && length <= left;
+}
+
+int segment_find_salt(struct segment_cursor *c, uint64_t *salt)
+{
+    uint64_t offset = SEGMENT_HEADER;
+    for (int tries = 0; tries < TRIES_MOST; tries++, offset += 8) {
+        const unsigned char *header;
+        size_t available;
+        struct frame frame;
+        enum frame_verdict verdict;
+        int status = next_candidate(c, offset, &offset);
+        if (status == QUPLOG_OK && offset >= c->end)
+            return QUPLOG_EMPTY;
+        if (status == QUPLOG_OK)
+            status = look(c, offset, FRAME_HEADER, &header, &available);
+        if (status)
+            return status;
+        if (!looks_like_frame(header, c->end - offset))
+            continue;
+        c->salt = restore_salt(header, c->base + offset);
+        status = segment_frame(c, offset, &frame, &verdict); /* its other sum tells */
+        if (status)
+            return status;
+        if (verdict == FRAME_VALID) {
+            *salt = c->salt;
+            return QUPLOG_OK;
+        }
+    }
+    return QUPLOG_EMPTY;
+}
+
+int segment_search_headless(struct segment_cursor *c, uint64_t *synced)
+{
+    uint64_t salt, offset = SEGMENT_HEADER;
+    int status = segment_find_salt(c, &salt);
+    while (status == QUPLOG_OK && offset < c->end) {
+        struct frame frame;
+        enum frame_verdict verdict;
+        status = segment_find_frame(c, &offset, &frame, &verdict);
+        if (status || verdict == FRAME_BROKEN)
+            return status;
+        bool here = frame.synced_lsn > c->base && frame.synced_lsn <= c->base + offset;
+        if (verdict == FRAME_VALID && here && frame.synced_lsn > *synced)
+            *synced = frame.synced_lsn;
+        offset += verdict == FRAME_INCOMPLETE ? 8 : frame.length;
+    }
+    return status == QUPLOG_EMPTY ? QUPLOG_OK : status;
 }

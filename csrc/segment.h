@@ -118,6 +118,12 @@ int segment_find_frame(struct segment_cursor *cursor, uint64_t *offset, struct f
 /* Behind an invalid frame at `offset`: the largest synced_lsn in any valid frame up to the end. It
  * follows a length whose check holds, else it looks at every 8 bytes. */
 int segment_search_synced(struct segment_cursor *cursor, uint64_t offset, uint64_t *synced);
+/* For a segment that has lost its header, and with it its salt: a salt by which a frame of it is
+ * valid, and then all of them. QUPLOG_EMPTY: no frame is left. It is also that of the cursor. */
+int segment_find_salt(struct segment_cursor *cursor, uint64_t *salt);
+/* The same as segment_search_synced() for all of such a segment. It counts only what says that
+ * something in this very segment was durable: the file may hold what another one left there. */
+int segment_search_headless(struct segment_cursor *cursor, uint64_t *synced);
 /* The offset behind the last byte from `offset` on that is not zero; `offset` if all are. */
 int segment_used(struct segment_cursor *cursor, uint64_t offset, uint64_t *used);
 

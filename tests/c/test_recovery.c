@@ -458,6 +458,64 @@ TEST(a_segment_without_header_copies_is_never_silently_dropped)
     expect_refused(path, QUPLOG_CORRUPT);
 }
 
+/* The header of one log's segment is written into another's: a write that went astray. */
+static void stray_header(const char *from, const char *to, uint64_t base, uint64_t at)
+{
+    unsigned char copy[128];
+    lab_peek(from, 0, 0, copy, sizeof copy);
+    lab_poke(to, base, base + at, copy, sizeof copy);
+}
+
+/* It is good in itself, but by its salt no frame could be checked: all of them looked torn. */
+TEST(a_header_copy_that_went_astray_does_not_cost_a_segment)
+{
+    const char *path = lab_path("log");
+    killed(path, ten_synced_ten_not);
+    lab_close(lab_open(NULL, lab_path("other")));
+    for (uint64_t at = 0; at <= 2048; at += 2048) {
+        quplog *q;
+        quplog_report report;
+        lab_photograph(path, lab_path("copy"));
+        stray_header(lab_path("other"), lab_path("copy"), 0, at);
+        REQUIRE(lab_try(NULL, lab_path("copy"), &q, &report) == QUPLOG_OK);
+        CHECK_EQUAL(report.torn_bytes, 0);
+        lab_expect(q, 20);
+        lab_close(q);
+        lab_remove(lab_path("copy"));
+    }
+}
+
+static void two_segments_synced(quplog *q)
+{
+    lab_put_many(q, 0, 20, BIG);
+    REQUIRE(quplog_sync(q) == QUPLOG_OK);
+    for (unsigned i = 20; i < 40; i++)
+        lab_put(q, i, SMALL, true); /* each says that what is before it is durable */
+}
+
+/* Its frames can't be checked without it, but they can't be called torn: they say themselves that
+ * they had been durable. */
+TEST(a_newest_segment_without_header_is_corrupt_if_it_had_been_durable)
+{
+    static const char zeros[SEGMENT_HEADER];
+    const char *path = lab_path("log");
+    killed(path, two_segments_synced);
+    uint64_t newest = last_base(path);
+    REQUIRE(newest > 0);
+    lab_poke(path, newest, newest, zeros, sizeof zeros);
+    expect_refused(path, QUPLOG_CORRUPT);
+}
+
+TEST(a_segment_with_the_header_of_another_log_is_corrupt_if_it_had_been_durable)
+{
+    const char *path = lab_path("log");
+    killed(path, ten_synced_ten_not);
+    lab_close(lab_open(NULL, lab_path("other")));
+    stray_header(lab_path("other"), path, 0, 0);
+    stray_header(lab_path("other"), path, 0, 2048);
+    expect_refused(path, QUPLOG_CORRUPT);
+}
+
 TEST(a_frame_of_a_newer_writer_is_unsupported_and_nothing_is_changed)
 {
     struct builder b;
@@ -774,6 +832,9 @@ int main(int argc, char **argv)
         LISTED(damage_before_d_is_corrupt_and_nothing_is_changed),
         LISTED(a_log_without_its_first_segment_is_corrupt_and_nothing_is_changed),
         LISTED(a_segment_without_header_copies_is_never_silently_dropped),
+        LISTED(a_header_copy_that_went_astray_does_not_cost_a_segment),
+        LISTED(a_newest_segment_without_header_is_corrupt_if_it_had_been_durable),
+        LISTED(a_segment_with_the_header_of_another_log_is_corrupt_if_it_had_been_durable),
         LISTED(a_frame_of_a_newer_writer_is_unsupported_and_nothing_is_changed),
         LISTED(an_op_of_a_newer_writer_is_unsupported),
         LISTED(leftover_temporary_segments_are_removed_by_the_owner_and_ignored_by_readers),

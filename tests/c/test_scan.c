@@ -318,6 +318,25 @@ TEST(without_a_header_the_frames_say_what_their_salt_was)
     }
 }
 
+/* A recovery that found a torn end leaves a gap: what is behind it joins nothing. */
+TEST(without_a_header_what_a_recovery_began_is_read_too)
+{
+    const char *path = make_log("log", 20, 1000);
+    static const unsigned char torn[] = {0xa7, 0xb5, 1, 0, 88};
+    lab_poke(path, 0, scan_all(path)->report.end_lsn, torn, sizeof torn);
+    quplog *q = lab_open(NULL, path);
+    lab_put(q, 20, 1000, true);
+    lab_put(q, 21, 1000, true);
+    lab_close(q);
+    const struct seen *before = scan_whole(path);
+    struct lab_list list = lab_segments(path);
+    REQUIRE(list.count == 2 && list.base[1] >> 36);
+    spoil_header(path, list.base[1]);
+    struct seen *seen = scan_all(path);
+    CHECK(lost_just(before, seen, 0, 0));
+    CHECK_EQUAL(seen->damage[seen->count - 1].kind, QUPLOG_DAMAGE_HEADER);
+}
+
 TEST(without_a_header_a_file_must_show_that_it_stands_at_its_place)
 {
     const char *path = make_log("log", 20, 1000);
@@ -551,6 +570,7 @@ int main(int argc, char **argv)
         LISTED(a_page_that_cannot_be_read_is_zeros),
         LISTED(one_copy_of_a_header_is_enough),
         LISTED(without_a_header_the_frames_say_what_their_salt_was),
+        LISTED(without_a_header_what_a_recovery_began_is_read_too),
         LISTED(without_a_header_a_file_must_show_that_it_stands_at_its_place),
         LISTED(without_a_header_and_a_whole_frame_nothing_can_be_checked),
         LISTED(a_header_of_a_newer_version_is_not_called_damaged),
