@@ -1,0 +1,45 @@
+"""At which sizes each model is checked: the constants that it is given."""
+
+from __future__ import annotations
+
+SMALL = {
+    "append": [
+        "APPENDS=2 KILLS=1",
+        "APPENDS=1 KILLS=2",
+        "APPENDS=1 KILLS=1 ERRORS=1",
+        "APPENDS=1 KILLS=1 READS=1",
+        "APPENDS=1 KILLS=1 SHARING=2",
+        "APPENDS=2 KILLS=1 THREADS=1 WORKERS=1",
+    ],
+}
+"""Sizes of which every state is seen, in some seconds for all."""
+
+LARGE = {
+    "append": [
+        "APPENDS=2 KILLS=2",
+        "APPENDS=2 KILLS=1 ERRORS=1",
+        "APPENDS=1 KILLS=1 WORKERS=1",
+        "APPENDS=2 KILLS=1 READS=2",
+        "APPENDS=1 KILLS=1 THREADS=3 SHARING=2",
+    ],
+}
+"""Sizes for a night: minutes, and some gigabytes of memory."""
+
+FAULTS = {
+    "append": [
+        "FAULT_CHECK_FIRST APPENDS=1 READS=1",
+        "FAULT_CLEAN_BEFORE_PUBLISH",
+        "FAULT_DIRTY_LATE",
+        "FAULT_IDS_LATE",
+        "FAULT_LOOK_THEN_READ APPENDS=1 WORKERS=1",
+        "FAULT_NO_DIRTY",
+        "FAULT_NO_GATE SHARING=2",
+        "FAULT_NO_REPAIR",
+        "FAULT_NO_ZEROING",
+        "FAULT_PUBLISH_BEFORE_WRITE",
+        "FAULT_SEEN_LATE APPENDS=1",
+        "FAULT_UNLOCK_BEFORE_PUBLISH",
+        "FAULT_WAKE_LATE APPENDS=1 WORKERS=1",
+    ],
+}
+"""Each fault, and the size at which it is found soonest."""
