@@ -75,6 +75,25 @@ static void restore_signals(const sigset_t *before)
 
 /* ---- files ---- */
 
+/* What has the name of a file of a log need not be a file: a link would lead out of the directory,
+ * and a FIFO make whoever opens or reads it wait for ever. */
+static int open_within(int dir, const char *name, int how)
+{
+    bool wants_directory = how & O_DIRECTORY;
+    if (!wants_directory)
+        how |= O_NONBLOCK | O_NOCTTY; /* which mean nothing to an ordinary file */
+    int fd = (int)SYSTEM_CALL(openat(dir, name, how | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+    if (fd == -ELOOP || fd == -EISDIR || fd == -ENXIO)
+        return IO_NOT_ORDINARY;
+    struct statx found;
+    if (fd < 0 || wants_directory)
+        return fd;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) == 0 && S_ISREG(found.stx_mode))
+        return fd;
+    close(fd);
+    return IO_NOT_ORDINARY;
+}
+
 static int system_open(void *w, int dir, const char *name, int flags)
 {
     (void)w;
@@ -85,6 +104,8 @@ static int system_open(void *w, int dir, const char *name, int flags)
         how |= O_EXCL;
     if (flags & IO_DIRECTORY)
         how |= O_DIRECTORY;
+    if (dir != IO_CWD)
+        return open_within(dir, name, how);
     return (int)SYSTEM_CALL(openat(dir, name, how, S_IRUSR | S_IWUSR));
 }
 

@@ -12,6 +12,7 @@
 #ifndef QUPLOG_IO_H
 #define QUPLOG_IO_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,8 @@ enum io_open_flags {
     IO_DIRECTORY = 8
 };
 
+enum { IO_NOT_ORDINARY = -EBADFD };
+
 enum io_lock_mode { IO_UNLOCK = 0, IO_SHARED = 1, IO_EXCLUSIVE_LOCK = 2 };
 
 /* A due time is a time of the wall clock, and a step of that clock is to be honoured; an interval
@@ -57,6 +60,8 @@ struct io {
     void *world;
 
     /* -- files: `dir` is a descriptor from open(IO_DIRECTORY), or IO_CWD for a path -- */
+    /* -errno. Within a directory (not IO_CWD) no link is followed, and IO_NOT_ORDINARY tells that
+       what has the name is no file. */
     int (*open)(void *w, int dir, const char *name, int flags);
     int (*close)(void *w, int fd);
     ssize_t (*pread)(void *w, int fd, void *buffer, size_t length, uint64_t offset);

@@ -74,7 +74,8 @@ static int open_quarantine(struct log *log)
     int status = io->mkdir(io->world, log->dir, "quarantine");
     if (status && status != -EEXIST)
         return status;
-    return io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
+    int into = io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
+    return into == -ENOTDIR ? IO_NOT_ORDINARY : into;
 }
 
 /* Set aside what stands behind X, byte for byte: the rest of its segment is copied, whole segments

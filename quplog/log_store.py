@@ -9,6 +9,7 @@ log anew when it needs it.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import weakref
@@ -31,6 +32,7 @@ from quplog.errors import (
     StaleClaim,
     UnsupportedFormat,
 )
+from quplog.printable import plain
 from quplog.records import (
     Damage,
     LogRecord,
@@ -88,6 +90,13 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
         ),
     ),
     lib.QUPLOG_CLOSED: (LogClosed, "the log is closed: open a new JobQueue on the directory"),
+    -errno.EBADFD: (  # what io.h calls IO_NOT_ORDINARY
+        NotALog,
+        (
+            "something in it has the name of a file of the log and is none, but a link, a "
+            "directory, a pipe or a device; quplog does not touch it: put the file itself there"
+        ),
+    ),
     lib.QUPLOG_NOT_A_LOG: (
         NotALog,
         "the directory holds something else: give an empty directory, a new one, or a log",
@@ -104,10 +113,10 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
 
 def _error(status: int, subject: str = "") -> Exception:
     """The exception for a status code; `subject` is what it is about."""
-    if status < 0:
+    if status < 0 and status not in _ERRORS:
         return OSError(-status, os.strerror(-status), subject or None)
     kind, sentence = _ERRORS.get(status, (RuntimeError, f"unexpected status {status} of the log"))
-    return kind(f"{subject}: {sentence}" if subject else sentence)
+    return kind(f"{plain(subject)}: {sentence}" if subject else sentence)
 
 
 def _stored(status: int, subject: str = "") -> Exception:

@@ -794,12 +794,12 @@ TEST(segments_that_are_unlinked_between_the_listing_and_their_opening_were_trimm
 TEST(a_segment_that_is_listed_but_never_there_is_told_and_no_endless_search)
 {
     struct builder b;
-    char path[LAB_PATH];
     build_begin(&b);
     build_ops(&b, 0);
-    lab_segment_path(test_directory(), b.next, path);
-    REQUIRE(symlink("nowhere", path) == 0);
-    CHECK_EQUAL(judge().status, -ENOENT);
+    struct faulty *f = faulty_new();
+    faulty_fail_from(f, FAULTY_OPEN, 1, -ENOENT);
+    CHECK_EQUAL(judge_through(faulty_io(f), 0).status, -ENOENT);
+    faulty_free(f);
     build_end(&b);
 }
 

@@ -1,6 +1,7 @@
 /* The io table of the real system: files, futexes, threads, and what signals do to each of them. */
 #include "io.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -130,6 +131,23 @@ TEST(a_new_directory_is_its_owners_alone)
     struct stat stat;
     REQUIRE(fstatat(dir, "within", &stat, 0) == 0);
     CHECK_EQUAL(stat.st_mode & 07777, 0700);
+    close(dir);
+}
+
+TEST(what_has_the_name_of_a_file_and_is_none_is_told_and_not_followed_or_waited_for)
+{
+    int dir = open_directory();
+    CHECK_EQUAL(IO(close, create(dir, "file")), 0);
+    REQUIRE(symlinkat("file", dir, "link") == 0 && symlinkat("nowhere", dir, "dangling") == 0);
+    REQUIRE(symlinkat(".", dir, "elsewhere") == 0 && symlinkat("/dev/full", dir, "device") == 0);
+    REQUIRE(mkfifoat(dir, "pipe", 0600) == 0 && mkdirat(dir, "directory", 0700) == 0);
+    const char *const names[] = {"link", "dangling", "elsewhere", "device", "pipe", "directory"};
+    const int flags[] = {IO_READ, IO_WRITE, IO_WRITE | IO_CREATE};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t j = 0; j < sizeof flags / sizeof *flags; j++)
+            CHECK_EQUAL(IO(open, dir, names[i], flags[j]), IO_NOT_ORDINARY);
+    CHECK_EQUAL(IO(open, dir, "nowhere", IO_READ), -ENOENT);
+    CHECK_EQUAL(IO(open, dir, "elsewhere", IO_DIRECTORY), -ENOTDIR);
     close(dir);
 }
 
@@ -692,6 +710,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         LISTED(open_does_what_its_flags_say),
         LISTED(a_new_directory_is_its_owners_alone),
+        LISTED(what_has_the_name_of_a_file_and_is_none_is_told_and_not_followed_or_waited_for),
         LISTED(a_call_that_a_signal_interrupts_is_repeated),
         LISTED(reading_at_the_end_of_a_file_gives_what_there_is),
         LISTED(offsets_go_beyond_32_bits),
