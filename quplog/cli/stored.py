@@ -15,6 +15,10 @@ from quplog.errors import PayloadError
 
 WORDS_MAX = 2000
 """Characters of one value that are shown to a person; JSON has all of it."""
+DECIMAL_BITS = 14_000
+"""A number of more bits is hexadecimal text: Python writes no decimal of more than 4300 digits."""
+_UNSHOWABLE = (PayloadError, RecursionError, ValueError)
+"""ValueError: Python's words for a number of too many digits."""
 
 
 def for_json(data: bytes) -> object:
@@ -25,7 +29,7 @@ def for_json(data: bytes) -> object:
     """
     try:
         return _json(decode_to_show(data))
-    except (PayloadError, RecursionError) as error:
+    except _UNSHOWABLE as error:
         return {"unreadable": str(error)}
 
 
@@ -41,7 +45,7 @@ def in_words(data: bytes) -> str:
     """The value as Python would write it."""
     try:
         return _cut(repr(decode_to_show(data)))
-    except (PayloadError, RecursionError) as error:
+    except _UNSHOWABLE as error:
         return f"unreadable: {error}"
 
 
@@ -55,7 +59,7 @@ def call_in_words(task: str, payload: bytes) -> str:
             return _cut(repr(value))
         words = [repr(argument) for argument in value[1:]]
         words += [f"{name}={argument!r}" for name, argument in value[0].items()]
-    except (PayloadError, RecursionError) as error:
+    except _UNSHOWABLE as error:
         return f"unreadable: {error}"
     return _cut(f"{task}({', '.join(words)})")
 
@@ -81,8 +85,10 @@ def length_prefixed(data: bytes) -> list[str]:
 
 def _json(value: object) -> object:  # noqa: PLR0911 - a table of types
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | str():
             return value
+        case int():
+            return value if value.bit_length() <= DECIMAL_BITS else hex(value)
         case float():
             return value if math.isfinite(value) else str(value)
         case bytes():
