@@ -34,6 +34,7 @@ from msgpack.exceptions import UnpackException
 
 from quplog.errors import PayloadError
 from quplog.known_types import Types, is_named_tuple, is_restorable
+from quplog.printable import plain
 from quplog.values import Code, pack_value, unpack_value
 
 __all__ = [
@@ -438,7 +439,7 @@ def _decode(data: bytes, types: Types | None) -> Any:  # noqa: ANN401 - whatever
 
 
 def _unreadable(error: Exception) -> PayloadError:
-    reason = str(error) or type(error).__name__
+    reason = plain(str(error)) or type(error).__name__
     return PayloadError(f"the stored bytes cannot be read: {reason}")
 
 
@@ -481,8 +482,8 @@ class _Unfolder:
         if cls is None:
             short = name.rpartition(".")[2]
             message = (
-                f"the class {name} of a stored value is not known here: "
-                f"make it known with jq.types({short}) before the job runs"
+                f"the class {plain(name)} of a stored value is not known here: "
+                f"make it known with jq.types({plain(short)}) before the job runs"
             )
             raise PayloadError(message)
         return _restore(cls, state) if mark is Code.OBJECT else _member(cls, mark, state)
@@ -504,7 +505,7 @@ def _member(cls: type, mark: Code, state: Any) -> object:  # noqa: ANN401 - a na
         return flags
     member = cls.__members__.get(state) if issubclass(cls, Enum) else None
     if member is None:
-        message = f"the Enum {cls.__qualname__} has no member {state} any more"
+        message = f"the Enum {cls.__qualname__} has no member {plain(str(state))} any more"
         raise PayloadError(message)
     return member
 

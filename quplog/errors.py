@@ -58,7 +58,7 @@ class JobFailed(QuplogError):  # noqa: N818
     r"""`result()` was asked for a job that failed and has no attempts left.
 
     `job_id` is the job, `traceback` the text of the last attempt's traceback as it was in the
-    process that ran it; both are part of the message.
+    process that ran it, with escapes for what cannot be printed; both are part of the message.
 
     >>> error = JobFailed("job 7 failed: ValueError: no", 7, "Traceback ...\nValueError: no")
     >>> error.job_id

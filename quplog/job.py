@@ -16,6 +16,7 @@ from typing import Generic, TypeVar, cast
 from quplog.clock import deadline_after, from_us
 from quplog.codec import Types, decode_error, decode_result
 from quplog.errors import JobCancelled, JobFailed, JobNotFound, PayloadError
+from quplog.printable import plain, plain_lines
 from quplog.states import JobState
 from quplog.store import Details, PutSpec, Record, Store
 
@@ -204,7 +205,7 @@ class Job(Generic[R]):
         store = self._link.store
         deadline_us = 0 if timeout is None else deadline_after(timeout, "timeout")
         if not store.wait_job(self.id, deadline_us):
-            message = f"job {self.id} ({self.task}) is not finished after {timeout} s"
+            message = f"job {self.id} ({plain(self.task)}) is not finished after {timeout} s"
             raise TimeoutError(message)
         return self._outcome()
 
@@ -229,8 +230,8 @@ class Job(Generic[R]):
 
     def __repr__(self) -> str:
         if not self._id:
-            return f"<Job not enqueued yet, {self.task}>"
-        return f"<Job {self._id} {self.task} {self.state}>"
+            return f"<Job not enqueued yet, {plain(self.task)}>"
+        return f"<Job {self._id} {plain(self.task)} {self.state}>"
 
     def _snapshot(self) -> Record:
         """What is known without asking the store; a fresh job's creation time is not."""
@@ -247,25 +248,22 @@ class Job(Generic[R]):
 
     def _outcome(self) -> R:
         details = self._link.store.load(self.id)
+        subject = f"job {self.id} ({plain(details.record.task)})"
         if details.result_dropped:
-            message = (
-                f"job {self.id} ({details.record.task}) succeeded, but the disk was full: what it "
-                "returned was not kept"
-            )
+            message = f"{subject} succeeded, but the disk was full: what it returned was not kept"
             raise PayloadError(message)
         if details.record.state is JobState.SUCCEEDED:
             return cast("R", decode_result(details.result or b"", self._link.types))
-        subject = f"job {self.id} ({details.record.task})"
         if details.record.state is JobState.CANCELLED:
-            reason = f": {decode_error(details.result).message}" if details.result else ""
+            reason = f": {plain(decode_error(details.result).message)}" if details.result else ""
             message = f"{subject} was cancelled{reason}"
             raise JobCancelled(message, self.id)
         if not details.errors:
             message = f"{subject} failed"
             raise JobFailed(message, self.id, "")
         error = decode_error(details.errors[-1])
-        message = f"{subject} failed: {error.kind}: {error.message}"
-        raise JobFailed(message, self.id, error.traceback)
+        message = f"{subject} failed: {plain(error.kind)}: {plain(error.message)}"
+        raise JobFailed(message, self.id, plain_lines(error.traceback))
 
 
 def _fresh(job_id: int, spec: PutSpec, due_us: int) -> Record:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from quplog.clock import to_us
 from quplog.codec import Types, encode_error, encode_result
 from quplog.errors import JobCancelled, PayloadError
+from quplog.printable import plain
 from quplog.retry import Backoff, Cancel, Directive, RetryPolicy, Snooze
 from quplog.store import Claim, Outcome, Store
 from quplog.task import Handler
@@ -209,4 +210,4 @@ def _text(error: BaseException) -> str:
 
 
 def _summary(error: BaseException) -> str:
-    return f"{_kind(error)}: {_text(error)}"
+    return plain(f"{_kind(error)}: {_text(error)}")

@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 from quplog.clock import SECOND_US
 from quplog.errors import UnsupportedFormat
+from quplog.printable import plain
 
 Missed = Literal["once", "all", "skip"]
 
@@ -157,7 +158,7 @@ def from_wire(wire: Mapping[str, object]) -> Rule:
     try:
         return Every(**fields)
     except (TypeError, ValueError) as error:
-        message = f"quplog cannot read a stored schedule yet ({error}): update it"
+        message = f"quplog cannot read a stored schedule yet ({plain(str(error))}): update it"
         raise UnsupportedFormat(message) from error
 
 

@@ -19,6 +19,7 @@ from msgpack.exceptions import UnpackException
 from quplog.clock import from_us
 from quplog.errors import JobNotFound, UnsupportedFormat
 from quplog.job import JobSpec
+from quplog.printable import plain
 from quplog.schedule import Rule, from_wire
 from quplog.store import Put, PutSpec, ScheduleChange, Store, StoredSchedule
 
@@ -80,7 +81,7 @@ class Schedule:
 
     def __repr__(self) -> str:
         paused = ", paused" if self.paused else ""
-        return f"<Schedule {self.id}: {self.rule}, next at {self.next_at}{paused}>"
+        return f"<Schedule {plain(self.id)}: {self.rule}, next at {self.next_at}{paused}>"
 
     def _set_paused(self, *, paused: bool) -> None:
         while True:  # until nobody has changed it in between

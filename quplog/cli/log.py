@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from quplog.cli.output import moment, plain, size, write_json, write_line
+from quplog.cli.output import moment, size, write_json, write_line
 from quplog.cli.places import directory_argument, json_option
 from quplog.cli.stored import for_json, length_prefixed
 from quplog.errors import JobNotFound, LogCorrupt
 from quplog.log_store import LogReader
+from quplog.printable import plain
 from quplog.records import LogRecord
 
 LOOK_AGAIN_S = 0.2

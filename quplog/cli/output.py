@@ -18,6 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from quplog.printable import plain
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FILE_WIDTH = 100_000
 """The width of what is no terminal: nothing is cut off or wrapped in a file."""
@@ -30,25 +32,6 @@ STYLES = {
 }
 KIB = 1024
 UNITS = ("KiB", "MiB", "GiB", "TiB")
-
-
-def plain(text: str) -> str:
-    r"""`text` with everything that cannot be printed as an escape.
-
-    That covers control characters, line breaks, marks that turn the direction of writing, and lone
-    surrogates.
-
-    >>> plain("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def _escape(char: str) -> str:
-    """The escape that Python's source has for it."""
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def moment(time_us: int) -> str | None:

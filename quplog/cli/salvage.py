@@ -21,6 +21,7 @@ from quplog.cli.output import (
 )
 from quplog.cli.places import directory_argument, json_option
 from quplog.errors import LogLocked
+from quplog.printable import plain
 from quplog.salvage import Uncertain
 from quplog.salvage import salvage as write_salvaged
 from quplog.salvage.report import SalvageReport
@@ -57,7 +58,7 @@ def salvage(directory: Path, new_directory: Path, *, uncertain: str, as_json: bo
                 directory, new_directory, uncertain=cast("Uncertain", uncertain), progress=tell
             )
     except (LogLocked, FileExistsError, FileNotFoundError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(plain(str(error))) from error
     if as_json:
         write_json(_for_json(report, new_directory))
     else:

@@ -10,7 +10,7 @@ import traceback
 
 import click
 
-from quplog.cli.output import plain
+from quplog.printable import plain
 from quplog.queue import JobQueue
 
 

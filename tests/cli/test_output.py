@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from quplog.cli.output import moment, plain, size, write_json
+from quplog.cli.output import moment, size, write_json
 from quplog.cli.stored import (
     WORDS_MAX,
     arguments_for_json,
@@ -21,6 +21,7 @@ from quplog.cli.stored import (
 )
 from quplog.codec import encode_call, encode_result
 from quplog.known_types import Types
+from quplog.printable import plain
 
 
 def test_every_character_that_is_not_printable_is_escaped() -> None:
