@@ -76,7 +76,9 @@ class History:
 
     jobs: dict[int, JobHistory] = field(default_factory=dict)
     workers: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """By slot: the generation and the name of whoever has it."""
+    """By slot: the generation and the name of whoever has it; no name: nobody since an OPEN."""
+    gone: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """By slot: who had it before the last OPEN. Compaction goes on to copy its record."""
     last_id: int = 0
     opens: int = 0
     copies: int = 0
@@ -190,14 +192,16 @@ def _copy(history: History, record: LogRecord) -> None:
 def _worker(history: History, record: LogRecord) -> None:
     who = f"{record.name}:{record.number}"
     generation, before = history.workers.get(record.slot, (0, "nobody"))
-    again = generation == record.generation and before == who
-    if record.generation <= generation and not again:
+    if generation == record.generation and before == who:
+        return
+    if not before and history.gone.get(record.slot) == (record.generation, who):
+        return
+    if record.generation <= generation:
         history.breach(record, f"slot {record.slot} had generation {generation} before")
-    if not again:
-        for job, stint in history.live():
-            if stint.slot == record.slot:
-                history.breach(record, f"{who} takes the slot in which job {job.id} still runs")
-                stint.ended = "crash"
+    for job, stint in history.live():
+        if stint.slot == record.slot:
+            history.breach(record, f"{who} takes the slot in which job {job.id} still runs")
+            stint.ended = "crash"
     history.workers[record.slot] = record.generation, who
 
 
@@ -207,6 +211,7 @@ def _open(history: History, _: LogRecord) -> None:
         stint.ended = "open"
         history.ends["open"] += 1
     # Nobody was there when the log was opened: who claims now has to take a slot first.
+    history.gone |= {slot: worker for slot, worker in history.workers.items() if worker[1]}
     history.workers = {slot: (number, "") for slot, (number, _) in history.workers.items()}
 
 
@@ -288,12 +293,12 @@ def unfinished(history: History) -> list[str]:
 
 
 def taken_from_the_living(history: History, killed: Collection[str]) -> list[str]:
-    """A claim ends without a finish only if its process was killed: its name or its host."""
+    """A claim is cut off only if its process was killed: its name or its host."""
     return [
         f"job {job.id} was taken from {stint.who}, which was not killed: {stint.ended}"
         for job in history.jobs.values()
         for stint in job.stints
-        if stint.ended != "finish"
+        if stint.ended not in ("finish", "retry")
         and stint.who not in killed
         and stint.who.rpartition(":")[0] not in killed
     ]

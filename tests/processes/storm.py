@@ -82,6 +82,11 @@ class Member:
             raise OSError(f"{self.name} ended by itself, with {self.process.returncode}")
         return self._up
 
+    @property
+    def who(self) -> str:
+        """Its name in the log."""
+        return f"{socket.gethostname()}:{self.process.pid}"
+
     def give(self, number: int) -> None:
         """Let it enqueue so many jobs."""
         assert self.process.stdin is not None
@@ -91,7 +96,7 @@ class Member:
         """Kill it; who it was, as the log knows it."""
         self.process.kill()
         self._close()
-        return f"{socket.gethostname()}:{self.process.pid}"
+        return self.who
 
     def stop(self) -> int:
         """Let it end by itself; its exit code."""

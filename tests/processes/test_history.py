@@ -103,6 +103,20 @@ def test_compaction_may_say_again_what_is() -> None:
     assert judge(log, acks, [*runs, Run(BOB, 9, "z")], killed) == []
 
 
+def test_compaction_may_say_again_who_had_a_slot_before_a_recovery() -> None:
+    log, acks, runs, killed = good()
+    log.open()
+    log.worker("host:40", generation=2)
+    log.worker(BOB, slot=1)
+    log.open()
+    log.worker(BOB, slot=1)
+    log.worker("host:40", generation=2)
+    assert judge(log, acks, runs, killed) == []
+    log.worker("host:50", slot=1, generation=2)
+    log.worker(BOB, slot=1)
+    assert len(judge(log, acks, runs, killed)) == 1
+
+
 def copy_revives(log: Log) -> None:
     log.copy(1, "a.1", JobState.READY)
 
