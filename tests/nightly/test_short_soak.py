@@ -1,0 +1,60 @@
+"""A short soak: the programs of the long one, its kills and stops, and the judge of its jobs.
+
+What only a long one can find, growth, is planted in its measurements.
+"""
+
+from __future__ import annotations
+
+import csv
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from short import short
+from soak import JUDGED_FROM, LASTING, MEASURES, MIB, Soak
+
+
+def test_soak(tmp_path: Path) -> None:
+    picture = tmp_path / "soak.svg"
+    tried = short("soak", "--seconds", 12, "--rate", 50, "--seed", 2, "--plot", picture)
+    assert tried["jobs"] >= 300
+    assert tried["ended as"].keys() >= {"succeeded", "failed"}
+    assert sum(tried["kills"].values()) >= 1
+    with (tmp_path / "soak.csv").open(newline="") as file:
+        measured = {row["measure"] for row in csv.DictReader(file)}
+    assert measured >= {"memory", "disk", "descriptors"}
+    if find_spec("matplotlib") is None:
+        assert "matplotlib is missing" in tried["picture"]
+    else:
+        assert picture.read_text("utf-8").startswith("<?xml")
+
+
+def measured(tmp_path: Path, who: str, measure: str, leak: float) -> list[str]:
+    """What is said of a soak in which one thing grows by `leak` a second."""
+    soak = Soak(tmp_path, 2 * JUDGED_FROM, 200, 1)
+    usual = dict.fromkeys(MEASURES, 20.0) | {"memory": 25.0 * MIB}
+    for at in range(2 * JUDGED_FROM):
+        for each in LASTING:
+            for name, value in usual.items():
+                more = leak * at if (each, name) == (who, measure) else 0
+                soak.samples.add(each, name, at, value + more)
+        more = leak * at if who == "log" else 0
+        soak.samples.add("log", "disk", at, 4 * soak.segment + more)
+        soak.samples.add("log", "live", at, 500_000)
+    return soak.violations()
+
+
+@pytest.mark.parametrize(
+    ("who", "measure", "leak"),
+    [
+        ("work", "memory", 30_000),
+        ("look", "descriptors", 0.05),
+        ("reopen", "threads", 0.05),
+        ("produce", "held", 50_000),
+        ("log", "disk", 50_000),
+    ],
+)
+def test_a_planted_leak_is_a_violation(tmp_path: Path, who: str, measure: str, leak: float) -> None:
+    assert measured(tmp_path, who, measure, 0) == []
+    found = measured(tmp_path, who, measure, leak)
+    assert "grew" in found[0]
