@@ -105,8 +105,11 @@ static enum segment_verdict decode_copy(const unsigned char *block, struct segme
     h->synced_lsn = get_u64(block + 72);
     h->salt = get_u64(block + 80);
     h->created_us = get_i64(block + 88);
-    /* What was before a segment stands before it: no writer says otherwise. */
-    return h->prev_end <= h->base && h->first_lsn <= h->base ? SEGMENT_VALID : SEGMENT_BROKEN;
+    /* What was before a segment stands before it, and if nothing was, the log begins with it: no
+       writer says otherwise. */
+    bool before = h->prev_end <= h->base && h->first_lsn <= h->base;
+    bool first = h->prev_end > 0 || h->first_lsn == h->base;
+    return before && first ? SEGMENT_VALID : SEGMENT_BROKEN;
 }
 
 /* Whether a frame of the file can be checked by this header. */

@@ -100,10 +100,11 @@ TEST(a_header_that_says_it_stands_before_what_was_before_it_is_none)
 {
     struct segment_header got, header = HEADER;
     struct segment segment;
-    uint64_t *fields[] = {&header.prev_end, &header.first_lsn};
-    for (size_t i = 0; i < 2; i++) {
+    uint64_t *fields[] = {&header.prev_end, &header.first_lsn, &header.prev_end};
+    const uint64_t values[] = {HEADER.base + 1, HEADER.base + 1, 0};
+    for (size_t i = 0; i < 3; i++) {
         header = HEADER;
-        *fields[i] = header.base + 1;
+        *fields[i] = values[i];
         int dir = open_test_directory();
         REQUIRE(segment_create(io_system(), dir, &header, LAB_SEGMENT, false, &segment) == 0);
         CHECK_EQUAL(judge(segment.fd, &got), SEGMENT_BROKEN);
