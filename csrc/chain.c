@@ -309,6 +309,9 @@ static void begin_history(struct chain *chain, size_t index)
 {
     begin_file(chain, index);
     chain->origin = chain->files[index].base;
+    chain->unread = end_before(&chain->files[index]);
+    if (chain->unread == 0)
+        chain->unread = chain->origin; /* there was none */
 }
 
 int chain_open(struct chain *chain, const struct io *io, int dir)
@@ -347,7 +350,7 @@ int chain_seek(struct chain *chain, uint64_t lsn)
             continue;
         begin_file(chain, i);
         chain->lsn = lsn;
-        chain->origin = 0;
+        chain->origin = chain->unread = 0;
         return QUPLOG_OK;
     }
     return QUPLOG_NOT_FOUND;
@@ -595,7 +598,7 @@ static void describe_missing(struct chain *chain)
 
 bool chain_whole(const struct chain *chain)
 {
-    return chain->origin <= chain->first_lsn;
+    return chain->unread <= chain->first_lsn;
 }
 
 int chain_judge(struct chain *chain, enum chain_end *end)

@@ -51,7 +51,8 @@ struct chain {
     uint64_t lsn;       /* X so far */
     uint64_t durable;   /* D so far */
     uint64_t first_lsn; /* of the highest TRIM so far */
-    uint64_t origin;    /* base of the segment that reading began with; 0 after chain_seek() */
+    uint64_t origin;    /* base of the segment that reading began with; 0 after chain_seek() ... */
+    uint64_t unread;    /* ... and where the log before that ended: nothing counts between them */
     int64_t until_us;   /* stop before a frame later than this; 0: no limit */
     uint64_t until_lsn; /* stop before this LSN; 0: no limit */
     bool cut;           /* stopped by one of the two */

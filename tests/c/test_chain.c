@@ -475,6 +475,23 @@ TEST(a_recheck_sees_what_was_written_meanwhile)
 
 enum { SEGMENTS = 6, FIRST = 3, PER_SEGMENT = 3 };
 
+TEST(a_log_may_begin_in_the_gap_that_a_recovery_left)
+{
+    struct builder b;
+    build_begin(&b);
+    build_ops(&b, 0);
+    uint64_t end = b.next;
+    build_segment(&b, end + (1 << 20), end, end);
+    REQUIRE(unlinkat(b.dir, "0000000000000000.log", 0) == 0);
+    build_ops(&b, 0);
+    CHECK_EQUAL(judge().end, CHAIN_CORRUPT);
+    build_trim(&b, end, 0); /* all that is missing */
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_CLEAN);
+    CHECK(v.whole);
+    build_end(&b);
+}
+
 TEST(a_trim_that_gives_up_itself_is_none_that_a_writer_writes)
 {
     struct builder b;
@@ -1241,6 +1258,7 @@ int main(int argc, char **argv)
         LISTED(a_beheaded_only_segment_is_corrupt_and_never_an_empty_log),
         LISTED(a_beheaded_first_segment_is_corrupt_and_never_dropped),
         LISTED(a_recheck_sees_what_was_written_meanwhile),
+        LISTED(a_log_may_begin_in_the_gap_that_a_recovery_left),
         LISTED(a_trim_that_gives_up_itself_is_none_that_a_writer_writes),
         LISTED(a_trimming_cut_short_may_have_left_any_of_the_old_segments),
         LISTED(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers),
