@@ -678,19 +678,11 @@ void quplog_scan_report(const quplog_scan *scan, quplog_report *out, uint64_t *s
         *size = scan->size;
 }
 
-int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t check,
-                     quplog_bytes *op)
+/* The bytes at `lsn` in one file, if they sum to `check`. */
+static int load_from(struct quplog_scan *scan, const struct scan_file *file, uint64_t lsn,
+                     size_t length, uint32_t check)
 {
     const struct io *io = scan->io;
-    const struct scan_file *file = NULL;
-    for (size_t i = 0; i < scan->count && scan->files[i].header.base <= lsn; i++)
-        if (scan->files[i].standing == READ)
-            file = &scan->files[i];
-    scan->loaded.length = 0;
-    if (!file || length > QUPLOG_FRAME_MAX)
-        return QUPLOG_CORRUPT;
-    if (!buffer_room(&scan->loaded, length))
-        return QUPLOG_NO_MEMORY;
     int fd = open_file(scan, file);
     if (fd < 0)
         return fd;
@@ -699,9 +691,27 @@ int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t ch
     io->close(io->world, fd);
     if (n < 0)
         return (int)n;
-    *op = (quplog_bytes){(const char *)scan->loaded.data, length};
     bool same = (size_t)n == length && crc32c(0, scan->loaded.data, length) == check;
     return same ? QUPLOG_OK : QUPLOG_CORRUPT;
+}
+
+int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t check,
+                     quplog_bytes *op)
+{
+    int status = QUPLOG_CORRUPT;
+    scan->loaded.length = 0;
+    if (length > QUPLOG_FRAME_MAX)
+        return status;
+    if (!buffer_room(&scan->loaded, length))
+        return QUPLOG_NO_MEMORY;
+    /* The last file that can hold it, as a rule: one that lost its header may reach into it. */
+    for (size_t i = scan->count; status == QUPLOG_CORRUPT && i > 0; i--) {
+        const struct scan_file *file = &scan->files[i - 1];
+        if (file->standing == READ && file->header.base <= lsn)
+            status = load_from(scan, file, lsn, length, check);
+    }
+    *op = (quplog_bytes){(const char *)scan->loaded.data, length};
+    return status;
 }
 
 /* ---- opening and closing ---- */

@@ -537,6 +537,25 @@ TEST(an_op_is_loaded_again_or_found_to_be_changed)
     quplog_scan_close(scan);
 }
 
+TEST(an_op_is_loaded_from_where_it_was_read_beside_a_file_that_is_none)
+{
+    static const unsigned char nothing[SEGMENT_HEADER];
+    const char *path = make_log("log", 30, 1000);
+    char name[LAB_PATH];
+    lab_segment_path(path, 0x2000, name);
+    FILE *file = fopen(name, "w");
+    REQUIRE(file && fwrite(nothing, sizeof nothing, 1, file) == 1 && fclose(file) == 0);
+    const struct seen *seen = scan_all(path);
+    quplog_scan *scan = NULL;
+    quplog_bytes op;
+    REQUIRE(quplog_scan_open(path, false, &scan, NULL) == QUPLOG_OK);
+    CHECK_EQUAL(seen->jobs, 30);
+    for (size_t i = 0; i < seen->ops; i++)
+        CHECK_EQUAL(quplog_scan_load(scan, seen->op[i].lsn, seen->op[i].length,
+                                     seen->op[i].check, &op), QUPLOG_OK);
+    quplog_scan_close(scan);
+}
+
 TEST(who_wants_to_be_alone_is_refused_beside_an_owner)
 {
     const char *path = make_log("log", 2, 100);
@@ -583,6 +602,7 @@ int main(int argc, char **argv)
         LISTED(a_renamed_segment_is_read_as_what_its_header_says),
         LISTED(a_trimming_that_was_cut_short_is_no_damage),
         LISTED(an_op_is_loaded_again_or_found_to_be_changed),
+        LISTED(an_op_is_loaded_from_where_it_was_read_beside_a_file_that_is_none),
         LISTED(who_wants_to_be_alone_is_refused_beside_an_owner),
     };
     return RUN(tests, argc, argv);
