@@ -39,7 +39,12 @@ apt_install() {
     "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null
 }
 
-# Install what of these commands is missing: cc, python, cmake, ninja.
+# Whether the clang that is there can build fuzzers.
+has_libfuzzer() {
+    [ -e "$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")" ]
+}
+
+# Install what of these commands is missing: cc, python, cmake, ninja, clang; then libfuzzer.
 need() {
     local tool missing=()
     for tool in "$@"; do
@@ -48,6 +53,9 @@ need() {
             cc) command -v cc >/dev/null || missing+=(gcc libc6-dev) ;;
             mkfs.ext4) # not on every user's PATH
                 [ -x /sbin/mkfs.ext4 ] || [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
+                ;;
+            libfuzzer)
+                has_libfuzzer || missing+=("libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev")
                 ;;
             ninja) command -v ninja >/dev/null || missing+=(ninja-build) ;;
             *) command -v "$tool" >/dev/null || missing+=("$tool") ;;

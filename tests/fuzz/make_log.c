@@ -103,20 +103,33 @@ static void write_header(struct maker_of_logs *m, struct image *image)
     image->bytes.length = image->bytes.capacity = length;
 }
 
+/* Where a log could end: in no header block. */
+static uint64_t some_end(const struct maker_of_logs *m, struct span *input)
+{
+    uint64_t end = some_lsn(m, input);
+    for (size_t i = 0; i < m->count; i++) {
+        uint64_t base = m->images[i].header.base;
+        if (end > base && end < base + SEGMENT_HEADER)
+            return base;
+    }
+    return end;
+}
+
 static void begin_segment(struct maker_of_logs *m, struct span *input)
 {
     if (m->count == SEGMENTS)
         return;
     unsigned how = input_byte(input);
     uint64_t end = end_of(m);
-    struct image *image = &m->images[m->count++];
+    struct image *image = &m->images[m->count];
     struct segment_header *h = &image->header;
     memcpy(h->log_id, how & 0x80 ? "another log" : "the log of this", 12);
     h->base = how & 1 ? some_base(m, input) : base_of(end);
-    h->prev_end = how & 2 ? some_lsn(m, input) : end;
+    h->prev_end = how & 2 ? some_end(m, input) : end;
     h->first_lsn = how & 4 ? some_lsn(m, input) : 0;
     h->synced_lsn = how & 8 ? some_lsn(m, input) : 0;
     h->salt = h->base * 3 + 77;
+    m->count++;
     image->end = SEGMENT_HEADER;
     image->named = h->base;
     write_header(m, image);
@@ -243,6 +256,17 @@ static void copy_sector(struct maker_of_logs *m, struct span *input)
 
 /* ---- files ---- */
 
+static void show_image(const struct image *image)
+{
+    const struct segment_header *h = &image->header;
+    char text[200];
+    snprintf(text, sizeof text, "base %llx prev_end %llx first_lsn %llx synced %llx end %llx",
+             (unsigned long long)h->base, (unsigned long long)h->prev_end,
+             (unsigned long long)h->first_lsn, (unsigned long long)h->synced_lsn,
+             (unsigned long long)(h->base + image->end));
+    fuzz_show("storing a segment of bytes", (int)image->bytes.length, text);
+}
+
 static void store(struct maker_of_logs *m, const char *name, struct span bytes)
 {
     char path[PATH_SIZE];
@@ -301,8 +325,41 @@ void make_log(struct disk *disk, struct span *input)
     for (size_t i = 0; i < m.count; i++) {
         struct image *image = &m.images[i];
         segment_name(image->named, name);
+        show_image(image);
         if (!image->removed)
             store(&m, name, (struct span){image->bytes.data, image->bytes.length});
         buffer_free(&image->bytes);
     }
+}
+
+/* ---- nothing was changed ---- */
+
+struct comparison {
+    const struct disk *is, *should;
+    size_t count;
+};
+
+static int compare_segment(void *context, const char *name)
+{
+    struct comparison *comparison = context;
+    char path[PATH_SIZE];
+    size_t is_length, should_length;
+    if (!strstr(name, ".log") || strstr(name, ".tmp"))
+        return 0;
+    comparison->count++;
+    snprintf(path, sizeof path, MAKE_LOG "/%s", name);
+    unsigned char *is = disk_load(comparison->is, path, &is_length);
+    unsigned char *should = disk_load(comparison->should, path, &should_length);
+    MUST(is && should && is_length == should_length && memcmp(is, should, is_length) == 0);
+    free(is);
+    free(should);
+    return 0;
+}
+
+void must_be_untouched(const struct disk *is, const struct disk *should)
+{
+    struct comparison there = {.is = is, .should = should}, here = there;
+    disk_list(should, MAKE_LOG, compare_segment, &there);
+    disk_list(is, MAKE_LOG, compare_segment, &here);
+    MUST(there.count == here.count);
 }
