@@ -28,7 +28,7 @@ BUILD = proof.ROOT / "build" / "fuzz"
 FOUND = BUILD / "found"
 LONGEST = 1024
 """Bytes of an input."""
-KEPT = 50
+KEPT = 42
 """Inputs of a target in the repository, at most: the longest reach most."""
 PATIENCE = 30
 """Seconds for one input: far more than any takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from short import short
 
-TARGETS = {"control", "frame", "op", "recovery", "salvage", "table"}
+TARGETS = {"control", "errors", "frame", "op", "recovery", "salvage", "table"}
 
 
 def test_fuzz() -> None:
