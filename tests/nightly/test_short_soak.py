@@ -10,8 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from samples import Samples
 from short import short
 from soak import JUDGED_FROM, LASTING, MEASURES, MIB, Soak
+from soak_plot import draw, write_csv
 
 
 def test_soak(tmp_path: Path) -> None:
@@ -58,3 +60,16 @@ def test_a_planted_leak_is_a_violation(tmp_path: Path, who: str, measure: str, l
     assert measured(tmp_path, who, measure, 0) == []
     found = measured(tmp_path, who, measure, leak)
     assert "grew" in found[0]
+
+
+def test_without_matplotlib_there_is_a_table_and_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("soak_plot.find_spec", lambda _: None)
+    samples = Samples()
+    samples.add("log", "disk", 1.5, 4096)
+    assert "matplotlib is missing" in draw(samples, [], tmp_path / "soak.png")
+    assert "pip install" in capsys.readouterr().err
+    table = write_csv(samples, tmp_path / "new" / "soak.csv")
+    assert table.read_text("utf-8").splitlines()[1] == "1.500,log,disk,4096"
+    assert not (tmp_path / "soak.png").exists()
