@@ -111,11 +111,8 @@ static int quarantine(struct log *log, struct chain *chain, bool torn)
 /* A base that no LSN handed out before can reach, whatever was lost. */
 static uint64_t unused_base(const struct chain *chain)
 {
-    const struct chain_file *last = &chain->files[chain->count - 1];
-    uint64_t highest = last->base + last->size;
-    if (chain->lsn > highest)
-        highest = chain->lsn;
-    return (highest + RECOVER_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
+    const struct chain_file *last = &chain->files[chain->count - 1]; /* X is in it, or before it */
+    return (last->base + last->size + RECOVER_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
 }
 
 static bool any_superseded(const struct chain *chain)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "log_lab.h"
+#include "op.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -242,6 +243,143 @@ TEST(a_claim_whose_payload_there_is_no_memory_for_is_given_back_as_soon_as_it_ca
     }
 }
 
+/* ---- encoders ---- */
+
+static int encode(struct buffer *b, int which)
+{
+    static const unsigned char boot[16];
+    const struct span text = {(const unsigned char *)"text", 4};
+    const struct op_put put = {.job = {.task = text, .queue = text}};
+    const struct op_copy copy = {.job = put.job, .id = 1, .state = QUPLOG_READY};
+    const struct op_worker worker = {.host = text};
+    const struct op_finish finish = {.state = QUPLOG_SUCCEEDED, .data = text};
+    const struct op_retry retry = {.state = QUPLOG_RETRYING, .data = text};
+    const struct op_settings settings = {.has_archive = true, .archive = text};
+    const struct op_queue queue = {.name = text};
+    const struct op_schedule schedule = {.id = text, .rule = text};
+    switch (which) {
+    case 0: return op_encode_open(b, 1, boot, QUPLOG_CLEAN, false);
+    case 1: return op_encode_worker(b, &worker);
+    case 2: return op_encode_put(b, &put);
+    case 3: return op_encode_claim(b, 1, 1, 1);
+    case 4: return op_encode_finish(b, &finish);
+    case 5: return op_encode_retry(b, &retry);
+    case 6: return op_encode_release(b, 1, 1, OP_RELEASE_STOP);
+    case 7: return op_encode_cancel(b, 1);
+    case 8: return op_encode_copy(b, &copy);
+    case 9: return op_encode_forget(b, 1, 1, text);
+    case 10: return op_encode_settings(b, &settings);
+    case 11: return op_encode_queue(b, &queue);
+    case 12: return op_encode_schedule(b, &schedule);
+    case 13: return op_encode_due(b, 1, 1);
+    case 14: return op_copy_add_error(b, 1, text);
+    default: return op_add_field(b, OP_FIELD_TAGS, text);
+    }
+}
+
+TEST(an_op_that_there_is_no_memory_for_leaves_the_buffer_as_it_was)
+{
+    for (int which = 0; which < 16; which++)
+        for (uint64_t n = 1; n < 3; n++) {
+            struct buffer b = {0};
+            calls = 0;
+            fail_at = n;
+            int status = encode(&b, which);
+            bool failed = calls >= fail_at;
+            fail_at = 0;
+            CHECK_EQUAL(status, failed ? QUPLOG_NO_MEMORY : QUPLOG_OK);
+            CHECK(!failed || b.length == 0);
+            buffer_free(&b);
+        }
+}
+
+/* ---- readers ---- */
+
+static int read_all(const char *path)
+{
+    quplog_reader *reader;
+    int status = quplog_reader_open(path, 0, &reader, NULL);
+    if (status)
+        return status;
+    status = quplog_reader_skip(reader, LAB_JOBS);
+    quplog_reader_close(reader);
+    return status;
+}
+
+static int scan_all(const char *path)
+{
+    quplog_scan *scan;
+    quplog_scanned found;
+    quplog_bytes op;
+    int status = quplog_scan_open(path, false, &scan, NULL);
+    if (status)
+        return status;
+    while ((status = quplog_scan_next(scan, &found)) == QUPLOG_OK) {
+        if (found.kind == QUPLOG_SCAN_OP)
+            status = quplog_scan_load(scan, found.record.lsn, found.op.length, found.check, &op);
+        if (status)
+            break;
+    }
+    quplog_scan_close(scan);
+    return status;
+}
+
+static int open_it(const char *path)
+{
+    quplog *q;
+    quplog_report report;
+    int status = lab_try(NULL, path, &q, &report);
+    if (status == QUPLOG_OK)
+        lab_leave(q);
+    return status;
+}
+
+static void lack(const char *log, int (*read)(const char *path), int should)
+{
+    bool failed = true;
+    for (uint64_t n = 1; failed && test_now.failures == 0; n++) {
+        lab_photograph(log, lab_path("tried"));
+        calls = 0;
+        fail_at = n;
+        int status = read(lab_path("tried"));
+        failed = calls >= fail_at;
+        fail_at = 0;
+        CHECK(status == should || (failed && status == QUPLOG_NO_MEMORY));
+    }
+}
+
+/* Its newest segment has lost its header, or its end is torn; and a sync had failed. */
+static void make_damaged(const char *log, bool headless)
+{
+    quplog *q = lab_open(NULL, lab_path("living"));
+    lab_put_many(q, 0, 12, BIG);
+    uint64_t tail = lab_stats(q).tail_lsn;
+    lab_photograph(lab_path("living"), log);
+    lab_close(q);
+    lab_remove(lab_path("living"));
+    struct lab_list list = lab_segments(log);
+    uint64_t head = list.base[list.count - 1];
+    char poison[LAB_FULL];
+    lab_join(poison, log, "poison");
+    lab_store(poison, (struct lab_file){(unsigned char *)(uintptr_t) "poisoned", 8});
+    if (headless)
+        lab_lose(log, head, head, SEGMENT_HEADER);
+    else
+        lab_spoil(log, head, tail - 100);
+}
+
+TEST(whoever_reads_a_damaged_log_without_memory_says_so)
+{
+    for (int headless = 0; headless < 2; headless++) {
+        const char *log = lab_path("log");
+        make_damaged(log, headless);
+        lack(log, read_all, QUPLOG_EMPTY);
+        lack(log, scan_all, QUPLOG_EMPTY);
+        lack(log, open_it, QUPLOG_OK);
+        lab_remove(log);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -249,6 +387,8 @@ int main(int argc, char **argv)
         LISTED(a_log_that_there_is_no_memory_to_read_is_opened_when_there_is),
         LISTED(a_sync_that_there_is_no_memory_for_says_so_and_is_made_when_there_is),
         LISTED(a_claim_whose_payload_there_is_no_memory_for_is_given_back_as_soon_as_it_can_be),
+        LISTED(an_op_that_there_is_no_memory_for_leaves_the_buffer_as_it_was),
+        LISTED(whoever_reads_a_damaged_log_without_memory_says_so),
     };
     return RUN(tests, argc, argv);
 }

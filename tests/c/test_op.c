@@ -413,6 +413,31 @@ TEST(what_is_too_large_is_refused_and_the_buffer_is_as_it_was)
     buffer_free(&b);
 }
 
+TEST(a_schedule_needs_an_id_and_a_copy_no_names_that_are_too_long)
+{
+    static unsigned char bytes[QUPLOG_NAME_MAX + 1];
+    struct span long_name = {bytes, sizeof bytes};
+    struct buffer b = {0};
+    struct op_schedule schedule = {.id = text("")};
+    check_refused(op_encode_schedule(&b, &schedule), QUPLOG_INVALID, &b, 0);
+    struct op_copy copy = {.job = {.task = long_name, .queue = text("q")}, .id = 1};
+    check_refused(op_encode_copy(&b, &copy), QUPLOG_INVALID, &b, 0);
+    CHECK(!op_intact((struct span){bytes, OP_HEADER - 1}));
+}
+
+TEST(the_end_of_a_long_error_is_kept_from_a_whole_character_on)
+{
+    static unsigned char error[OP_ERROR_KEPT + 9];
+    struct span whole = {error, sizeof error}, short_one = {error, OP_ERROR_KEPT};
+    CHECK_EQUAL(op_copy_kept(short_one).length, OP_ERROR_KEPT);
+    memset(error, 'e', sizeof error);
+    CHECK_EQUAL(op_copy_kept(whole).length, OP_ERROR_KEPT);
+    memset(error + 8, 0x80, 4); /* the first byte that is kept is inside a character */
+    CHECK_EQUAL(op_copy_kept(whole).length, OP_ERROR_KEPT - 3);
+    memset(error, 0x80, sizeof error); /* no text at all */
+    CHECK_EQUAL(op_copy_kept(whole).length, 0);
+}
+
 /* ---- the names of the PUT before ---- */
 
 static void add_put(struct buffer *b, const char *task, const char *queue)
@@ -763,6 +788,8 @@ int main(int argc, char **argv)
         LISTED(a_queue_and_a_schedule_come_back),
         LISTED(a_claim_and_a_finish_cost_32_bytes_at_most),
         LISTED(what_is_too_large_is_refused_and_the_buffer_is_as_it_was),
+        LISTED(a_schedule_needs_an_id_and_a_copy_no_names_that_are_too_long),
+        LISTED(the_end_of_a_long_error_is_kept_from_a_whole_character_on),
         LISTED(a_put_without_names_has_those_of_the_put_before),
         LISTED(a_first_put_without_names_is_malformed),
         LISTED(an_unknown_type_is_skipped_only_if_it_says_so),
