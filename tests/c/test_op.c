@@ -418,11 +418,14 @@ TEST(a_schedule_needs_an_id_and_a_copy_no_names_that_are_too_long)
     static unsigned char bytes[QUPLOG_NAME_MAX + 1];
     struct span long_name = {bytes, sizeof bytes};
     struct buffer b = {0};
+    REQUIRE(op_encode_cancel(&b, 1) == QUPLOG_OK);
+    size_t before = b.length;
     struct op_schedule schedule = {.id = text("")};
-    check_refused(op_encode_schedule(&b, &schedule), QUPLOG_INVALID, &b, 0);
+    check_refused(op_encode_schedule(&b, &schedule), QUPLOG_INVALID, &b, before);
     struct op_copy copy = {.job = {.task = long_name, .queue = text("q")}, .id = 1};
-    check_refused(op_encode_copy(&b, &copy), QUPLOG_INVALID, &b, 0);
+    check_refused(op_encode_copy(&b, &copy), QUPLOG_INVALID, &b, before);
     CHECK(!op_intact((struct span){bytes, OP_HEADER - 1}));
+    buffer_free(&b);
 }
 
 TEST(the_end_of_a_long_error_is_kept_from_a_whole_character_on)

@@ -257,10 +257,12 @@ TEST(who_only_reads_looks_again_before_he_calls_it_corrupt)
 /* ---- what this version does not write ---- */
 
 /* The ops of a frame, with good sums. */
-static void build_bytes(struct builder *b, const struct buffer *ops, uint32_t count)
+static void build_bytes(struct builder *b, const struct buffer *ops, uint32_t count,
+                        uint64_t first_id)
 {
     unsigned char bytes[FRAME_HEADER + 1024];
-    struct frame frame = {.kind = FRAME_OPS, .op_count = count, .time_us = 1000};
+    struct frame frame = {
+        .kind = FRAME_OPS, .op_count = count, .time_us = 1000, .first_id = first_id};
     REQUIRE(ops->length <= 1024);
     memcpy(bytes + FRAME_HEADER, ops->data, ops->length);
     frame.length = (uint32_t)(FRAME_HEADER + ops->length);
@@ -277,7 +279,7 @@ static void build_cancels(struct builder *b, unsigned char type, unsigned char f
     REQUIRE(op_encode_cancel(&ops, 2) == QUPLOG_OK);
     ops.data[0] = type;
     ops.data[1] = flags;
-    build_bytes(b, &ops, count);
+    build_bytes(b, &ops, count, 0);
     buffer_free(&ops);
 }
 
@@ -307,13 +309,103 @@ TEST(ops_that_no_writer_writes_are_damage)
     build_begin(&b);
     build_cancels(&b, QUPLOG_OP_CANCEL, 0, 3); /* it says that there are more */
     REQUIRE(op_encode_put(&ops, &put) == QUPLOG_OK);
-    build_bytes(&b, &ops, 1); /* a job without an id */
+    build_bytes(&b, &ops, 1, 0); /* a job without an id */
+    build_bytes(&b, &ops, 1, UINT64_C(1) << OP_ID_BITS); /* or with one that nobody can have */
     build_cancels(&b, QUPLOG_OP_COPY, 0, 2);
     CHECK_EQUAL(scan_all(io_system(), test_directory(), &damages), QUPLOG_EMPTY);
-    CHECK_EQUAL(damages, 3);
+    CHECK_EQUAL(damages, 4);
     CHECK_EQUAL(read_all(io_system(), test_directory(), 0), QUPLOG_CORRUPT);
     buffer_free(&ops);
     build_end(&b);
+}
+
+/* ---- what may not be looked at ---- */
+
+TEST(a_log_is_made_where_the_directory_above_can_be_neither_read_nor_synced)
+{
+    struct faulty *f = faulty_new();
+    static const struct {
+        enum faulty_kind kind;
+        int status;
+    } refused[] = {{FAULTY_OPEN, -EACCES}, {FAULTY_DIRECTORY, -EINVAL}, {FAULTY_DIRECTORY, -EROFS}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        size_t made = 0;
+        for (uint64_t n = 1; n < 12; n++) {
+            int status;
+            faulty_fail(f, refused[i].kind, n, refused[i].status);
+            made += count_jobs(faulty_io(f), lab_path("log"), false, &status) == 0 &&
+                    faulty_failed(f);
+            CHECK(status == QUPLOG_OK || status == refused[i].status || status == QUPLOG_FAILED);
+            lab_remove(lab_path("log"));
+        }
+        CHECK(made > 0);
+    }
+    faulty_free(f);
+}
+
+TEST(a_scan_is_alone_where_nobody_can_write_and_asks_where_it_may_not)
+{
+    size_t damages;
+    struct faulty *f = faulty_new();
+    make_torn(lab_path("log"));
+    faulty_fail(f, FAULTY_OPEN, 2, -EROFS);
+    CHECK_EQUAL(scan_all(faulty_io(f), lab_path("log"), &damages), QUPLOG_EMPTY);
+    CHECK(faulty_failed(f));
+    faulty_fail(f, FAULTY_OPEN, 2, -EACCES);
+    CHECK_EQUAL(scan_all(faulty_io(f), lab_path("log"), &damages), -EACCES);
+    faulty_free(f);
+}
+
+TEST(an_op_that_can_not_be_loaded_again_is_said_to_be_so)
+{
+    struct faulty *f = faulty_new();
+    quplog_scan *scan;
+    quplog_scanned found;
+    quplog_bytes op;
+    make_torn(lab_path("log"));
+    REQUIRE(scan_open_with(faulty_io(f), lab_path("log"), false, &scan, NULL) == QUPLOG_OK);
+    REQUIRE(quplog_scan_next(scan, &found) == QUPLOG_OK);
+    uint64_t lsn = found.record.lsn;
+    size_t length = found.op.length;
+    CHECK_EQUAL(quplog_scan_load(scan, lsn, QUPLOG_FRAME_MAX + 1, found.check, &op),
+                QUPLOG_CORRUPT);
+    faulty_fail(f, FAULTY_OPEN, 1, -EACCES);
+    CHECK_EQUAL(quplog_scan_load(scan, lsn, length, found.check, &op), -EACCES);
+    faulty_fail(f, FAULTY_READ, 1, -EACCES);
+    CHECK_EQUAL(quplog_scan_load(scan, lsn, length, found.check, &op), -EACCES);
+    faulty_behave(f);
+    CHECK_EQUAL(quplog_scan_load(scan, lsn, length, found.check, &op), QUPLOG_OK);
+    quplog_scan_close(scan);
+    faulty_free(f);
+}
+
+/* ---- copies ---- */
+
+TEST(of_the_copies_of_a_segment_one_is_read_whatever_their_names)
+{
+    static const char *const names[] = {"0000000000000000.log", "0000000000abc000.log",
+                                        "0000000000001230.log", "00000000000fff00.log"};
+    size_t damages;
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 5, 100);
+    lab_close(q);
+    char from[LAB_FULL], to[LAB_FULL];
+    lab_join(from, lab_path("log"), names[0]);
+    struct lab_file file = lab_load(from);
+    for (size_t i = 1; i < 4; i++) {
+        lab_join(to, lab_path("log"), names[i]);
+        lab_store(to, file);
+    }
+    CHECK_EQUAL(scan_all(io_system(), lab_path("log"), &damages), QUPLOG_EMPTY);
+    CHECK_EQUAL(damages, 3); /* three copies */
+    lab_join(to, lab_path("log"), names[1]);
+    lab_lose(lab_path("log"), 0xabc000, 0xabc000, SEGMENT_HEADER); /* one of them is none */
+    CHECK_EQUAL(scan_all(io_system(), lab_path("log"), &damages), QUPLOG_EMPTY);
+    CHECK(damages >= 3);
+    REQUIRE(unlink(from) == 0);
+    CHECK_EQUAL(scan_all(io_system(), lab_path("log"), &damages), QUPLOG_EMPTY);
+    CHECK(damages >= 2); /* a wrong name, and a copy */
+    free(file.data);
 }
 
 /* ---- where nothing is, and where to begin ---- */
@@ -323,7 +415,10 @@ TEST(a_directory_that_is_not_there_or_empty_is_no_log)
     size_t damages;
     CHECK_EQUAL(read_all(io_system(), lab_path("none"), 0), -ENOENT);
     CHECK_EQUAL(scan_all(io_system(), lab_path("none"), &damages), -ENOENT);
+    int status;
     CHECK_EQUAL(read_all(io_system(), test_directory(), 0), QUPLOG_NOT_A_LOG);
+    CHECK_EQUAL(count_jobs(io_system(), test_directory(), true, &status), -1);
+    CHECK_EQUAL(status, QUPLOG_NOT_A_LOG);
     CHECK_EQUAL(scan_all(io_system(), test_directory(), &damages), QUPLOG_NOT_A_LOG);
     quplog_reader_close(NULL);
     quplog_scan_close(NULL);
@@ -404,6 +499,23 @@ TEST(a_log_of_many_segments_is_scanned_whole)
     CHECK_EQUAL(scan_all(io_system(), path, &damages), QUPLOG_EMPTY);
 }
 
+TEST(a_look_at_the_past_ends_before_the_first_frame_that_is_later)
+{
+    quplog_report report = {0};
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 5, 100);
+    lab_close(q);
+    for (int after = 0; after < 2; after++) {
+        quplog_options options = lab_options();
+        options.segment_size = 0;
+        options.read_only = true;
+        options.until_us = after ? INT64_MAX : 1;
+        REQUIRE(open_with(io_system(), lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+        CHECK_EQUAL(lab_stats(q).jobs, after ? 5 : 0);
+        lab_leave(q);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -415,8 +527,13 @@ int main(int argc, char **argv)
         LISTED(who_only_reads_looks_again_before_he_calls_it_corrupt),
         LISTED(ops_of_a_newer_version_are_unsupported_or_skipped_and_never_damaged),
         LISTED(ops_that_no_writer_writes_are_damage),
+        LISTED(a_log_is_made_where_the_directory_above_can_be_neither_read_nor_synced),
+        LISTED(a_scan_is_alone_where_nobody_can_write_and_asks_where_it_may_not),
+        LISTED(an_op_that_can_not_be_loaded_again_is_said_to_be_so),
+        LISTED(of_the_copies_of_a_segment_one_is_read_whatever_their_names),
         LISTED(a_directory_that_is_not_there_or_empty_is_no_log),
         LISTED(a_reader_begins_where_it_is_told_and_keeps_to_one_job),
+        LISTED(a_look_at_the_past_ends_before_the_first_frame_that_is_later),
         LISTED(what_only_looks_like_frames_gives_no_salt_and_costs_no_end_of_time),
         LISTED(a_log_of_many_segments_is_scanned_whole),
     };
