@@ -24,8 +24,7 @@ import proof
 FILES = ["chain", "control", "frame", "op", "reader", "record", "recover", "scan", "segment"]
 """Of csrc/: what takes bytes apart and decides what a log is."""
 TESTS = (
-    "frame op segment chain reading recovery power scan control log table memory "
-    "fuzz_.*"
+    "frame op segment chain reading recovery power scan control log table memory fuzz_.*"
 ).split()
 """Those of the C tests that these files are the subject of."""
 BUILD = proof.ROOT / "build" / "coverage"
