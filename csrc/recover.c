@@ -226,7 +226,9 @@ static int finish(struct log *log, struct chain *chain, struct recovery *recover
     recovery->closing = chain->closing;
     control_write_number(&page->first_lsn, chain->first_lsn);
     control_write_number(&page->tail, chain->lsn);
-    control_write_number(&page->synced, chain->durable);
+    /* What is before the oldest segment is gone, so there is nothing of it to be synced. */
+    control_write_number(&page->synced,
+                         chain->durable > chain->origin ? chain->durable : chain->origin);
     return recovery->read_only ? QUPLOG_OK : take_over(log, chain, recovery, end);
 }
 

@@ -39,6 +39,27 @@ static void ten_synced_ten_not(quplog *q)
     lab_put_many(q, 10, 20, SMALL);
 }
 
+/* ---- the beginning ---- */
+
+/* Of what was trimmed nothing is to be synced, wherever the first segment begins. */
+TEST(a_log_that_begins_behind_all_that_was_known_to_be_durable_can_be_synced)
+{
+    struct builder b;
+    build_begin(&b);
+    build_frame(&b, FRAME_SYNCED, 8, 0);
+    uint64_t end = b.next;
+    build_segment(&b, end + (1 << 20), end, 0);
+    build_trim(&b, end, 0);
+    build_end(&b);
+    char first[LAB_PATH];
+    lab_segment_path(test_directory(), 0, first);
+    REQUIRE(unlink(first) == 0);
+    quplog *q = lab_open(NULL, test_directory());
+    lab_put(q, 0, SMALL, true);
+    lab_expect(q, 1);
+    lab_close(q);
+}
+
 /* ---- a clean end ---- */
 
 TEST(a_killed_log_goes_on_in_its_segment_without_a_new_file)
@@ -813,6 +834,7 @@ TEST(a_reader_beside_a_live_writer_never_calls_it_corrupt)
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
+        LISTED(a_log_that_begins_behind_all_that_was_known_to_be_durable_can_be_synced),
         LISTED(a_killed_log_goes_on_in_its_segment_without_a_new_file),
         LISTED(each_segment_that_may_not_be_durable_is_synced_before_the_log_is_open),
         LISTED(what_was_read_is_called_durable_only_when_it_was_synced),
