@@ -128,6 +128,8 @@ static void begin_segment(struct maker_of_logs *m, struct span *input)
     h->prev_end = how & 2 ? some_end(m, input) : end;
     h->first_lsn = how & 4 ? some_lsn(m, input) : 0;
     h->synced_lsn = how & 8 ? some_lsn(m, input) : 0;
+    if (h->synced_lsn > h->base + SEGMENT_HEADER)
+        h->synced_lsn = h->base;
     h->salt = h->base * 3 + 77;
     m->count++;
     image->end = SEGMENT_HEADER;
@@ -147,6 +149,8 @@ static void append_frame(struct maker_of_logs *m, struct frame *frame)
     struct image *image = m->now;
     uint64_t lsn = end_of(m);
     frame->length = (uint32_t)(FRAME_HEADER + frame->body.length);
+    if (frame->synced_lsn > lsn) /* nobody knows that something is durable before it is written */
+        frame->synced_lsn = lsn;
     reach(image, image->end + frame->length);
     unsigned char *p = image->bytes.data + image->end;
     uint32_t crc = crc32c(0, frame->body.data, frame->body.length);
