@@ -108,6 +108,11 @@ void control_make_ready(struct control *control)
     atomic_store_explicit(&control->page->ready, 1, memory_order_release);
 }
 
+void control_end_epoch(struct control *control)
+{
+    atomic_store_explicit(&control->page->ready, 0, memory_order_release);
+}
+
 bool control_join(struct control *control)
 {
     struct control_page *page = control->page;

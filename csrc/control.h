@@ -106,6 +106,8 @@ void control_close(struct control *control);
 /* Begin a new epoch: the page is empty and not ready. 0 or -errno. */
 int control_reset(struct control *control);
 void control_make_ready(struct control *control);
+/* Nobody joins this epoch any more: it comes to its end. */
+void control_end_epoch(struct control *control);
 /* Join the epoch of a page that is ready; false if it is not, or is from before this boot. */
 bool control_join(struct control *control);
 

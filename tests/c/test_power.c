@@ -13,7 +13,8 @@ static uint64_t chance = 1;
 static quplog *open_in(const struct io *io, quplog_report *report)
 {
     quplog_options options = {.segment_size = 65536, .keep_succeeded_us = -1,
-                              .keep_failed_us = -1};
+                              .keep_failed_us = -1,
+                              .lock_timeout_us = 10000000};
     quplog *log = NULL;
     memset(report, 0, sizeof *report);
     int status = open_with(io, "log", &options, &log, report);
@@ -55,6 +56,45 @@ TEST(ids_that_a_cut_took_from_a_log_that_had_been_closed_are_not_given_again)
     struct disk *after = disk_cut(disk, DISK_LOSE, &chance);
     CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << FULL_IDS) + 1);
     CHECK_EQUAL(report.ending, QUPLOG_REBOOT);
+    close_log(log);
+    disk_free(after);
+    disk_free(disk);
+}
+
+/* A process that is about to find out whether it is alone on the log. */
+struct visitor {
+    const struct io *io;
+    int fd;
+};
+
+/* It lets go when the next one is told that it is not alone, before that one would share the log. */
+static void let_go(void *context, const struct disk_call *call, ssize_t status)
+{
+    struct visitor *visitor = context;
+    if (call->kind != DISK_LOCK || status != -EAGAIN || visitor->fd < 0)
+        return;
+    int fd = visitor->fd;
+    visitor->fd = -1;
+    visitor->io->close(visitor->io->world, fd);
+}
+
+TEST(a_log_that_was_closed_is_recovered_by_who_comes_next_and_not_joined)
+{
+    struct disk *disk = disk_new();
+    quplog_report report;
+    CHECK_EQUAL(next_id(disk, &report), 1);
+    struct visitor visitor = {.io = disk_process(disk)};
+    visitor.fd = visitor.io->open(visitor.io->world, IO_CWD, "log/lock", IO_WRITE);
+    REQUIRE(visitor.fd >= 0);
+    REQUIRE(visitor.io->lock(visitor.io->world, visitor.fd, 0, IO_EXCLUSIVE_LOCK) == 0);
+    const struct disk_watch watch = {.after = let_go, .context = &visitor};
+    disk_look_on(disk, &watch);
+    quplog *log = open_in(disk_process(disk), &report);
+    CHECK_EQUAL(visitor.fd, -1);
+    CHECK_EQUAL(report.ending, QUPLOG_CLEAN);
+    CHECK_EQUAL(put(log, false), 2);
+    struct disk *after = disk_cut(disk, DISK_LOSE, &chance);
+    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << FULL_IDS) + 1);
     close_log(log);
     disk_free(after);
     disk_free(disk);
@@ -180,6 +220,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         LISTED(ids_that_a_cut_took_from_a_log_that_had_been_closed_are_not_given_again),
+        LISTED(a_log_that_was_closed_is_recovered_by_who_comes_next_and_not_joined),
         LISTED(a_job_in_a_directory_that_somebody_else_made_is_as_durable_as_any),
         LISTED(a_recovery_that_is_killed_before_its_first_frame_does_not_hide_the_power_cut),
         LISTED(an_empty_segment_behind_the_end_is_set_aside),
