@@ -617,8 +617,9 @@ static int take_last_turn(struct core *q)
 }
 
 /* A witness that the end is no accident; only the last process of all can say so. Whoever fails to
- * be alone now, and comes to share the lock when this one has let go of it, must not go on with this
- * epoch: if a power cut took just what he appends, the log would look as if nobody had come. */
+ * be alone now, and comes to share the lock when this one has let go of it, must not go on with
+ * this epoch: if a power cut took just what he appends, the log would look as if nobody had come.
+ */
 static int say_goodbye(struct core *q)
 {
     if (lock_try(&q->lock, LOCK_OPEN, IO_EXCLUSIVE_LOCK) != 0)

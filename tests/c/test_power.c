@@ -67,7 +67,7 @@ struct visitor {
     int fd;
 };
 
-/* It lets go when the next one is told that it is not alone, before that one would share the log. */
+/* It lets go as the next one is told that it is not alone, before that one would share the log. */
 static void let_go(void *context, const struct disk_call *call, ssize_t status)
 {
     struct visitor *visitor = context;
