@@ -126,10 +126,13 @@ static int lead(struct sync *sync)
     return QUPLOG_OK;
 }
 
-/* Lead, if nobody else does: in this process, or in another. -EAGAIN: somebody does. */
+/* Lead, if nobody else does: in this process, or in another. -EAGAIN: somebody does. If he ended
+ * his round before this one gave the mutex back, a thread that missed the mutex, and began to look
+ * after that end, sleeps for a leader who is no more: it is woken. */
 static int try_to_lead(struct sync *sync)
 {
     const struct io *io = sync->io;
+    uint32_t before = control_read(&sync->control->page->durable);
     if (!io->mutex_trylock(io->world, &sync->mutex))
         return -EAGAIN;
     int status = sync->marker < 0 ? QUPLOG_CLOSED /* sync_close(): which is no failing disk */
@@ -139,7 +142,8 @@ static int try_to_lead(struct sync *sync)
         (void)lock_release(sync->lock, LOCK_SYNC);
     }
     io->mutex_unlock(io->world, &sync->mutex);
-    if (status != -EAGAIN && !is_lack(status))
+    bool missed = status == -EAGAIN && control_read(&sync->control->page->durable) != before;
+    if (missed || (status != -EAGAIN && !is_lack(status)))
         end_round(sync);
     return status;
 }

@@ -1,4 +1,5 @@
 /* Durability: one sync for many, none that promises too much, and what a failed one does. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -198,6 +199,41 @@ TEST(the_end_of_a_sync_wakes_all_whom_it_has_served)
     }
     control_count_out(&page->durable.sleepers, tag);
     woken.durable = NULL;
+    lab_close(q);
+}
+
+/* Another process has the lock, and ends its round if told to. */
+static bool round_ends;
+
+static int refuse_lock(void *w, int fd, uint64_t byte, int mode)
+{
+    if (byte != LOCK_SYNC || mode != IO_EXCLUSIVE_LOCK || !woken.durable)
+        return io_system()->lock(w, fd, byte, mode);
+    if (round_ends)
+        __atomic_fetch_add(woken.durable, 1, __ATOMIC_SEQ_CST);
+    return -EAGAIN;
+}
+
+TEST(who_missed_the_mutex_of_one_who_could_not_lead_is_woken)
+{
+    woken.io = *io_system();
+    woken.io.futex_wake = note_wake;
+    woken.io.lock = refuse_lock;
+    quplog *q;
+    quplog_report report;
+    quplog_options options = lab_options();
+    REQUIRE(open_with(&woken.io, lab_path("log"), &options, &q, &report) == QUPLOG_OK);
+    struct control_page *page = q->core->control.page;
+    uint32_t tag = control_count_in(&page->durable.sleepers); /* as if somebody slept */
+    for (int i = 0; i < 2; i++) {
+        round_ends = i == 1;
+        woken.count = 0;
+        woken.durable = (uint32_t *)&page->durable.value;
+        CHECK_EQUAL(sync_try(&q->core->sync), QUPLOG_OK);
+        woken.durable = NULL;
+        CHECK_EQUAL(woken.count, round_ends ? CONTROL_ALL : 0);
+    }
+    control_count_out(&page->durable.sleepers, tag);
     lab_close(q);
 }
 
@@ -592,6 +628,7 @@ int main(int argc, char **argv)
         LISTED(a_synced_batch_and_a_synced_outcome_are_durable_when_they_return),
         LISTED(a_close_makes_durable_what_it_leaves_alone_or_not),
         LISTED(the_end_of_a_sync_wakes_all_whom_it_has_served),
+        LISTED(who_missed_the_mutex_of_one_who_could_not_lead_is_woken),
         LISTED(an_unsynced_job_becomes_durable_by_itself_and_then_the_log_is_quiet),
         LISTED(a_failed_sync_poisons_and_reopening_heals),
         LISTED(a_log_that_failed_is_opened_anew_beside_its_old_handle),
