@@ -24,7 +24,7 @@
  * Left out: LSNs of more than four segments and frames of other sizes (each append meets the same
  * steps again: what is new is a segment that begins, and that happens); the spare, lock_timeout and
  * signals (they only end a wait, or an append before its write); poison (sync.pml); trimming
- * (compact.pml); power cuts and reopening (tests/sim); processes that stand still (no wait of this
+ * and power cuts and reopening (tests/sim); processes that stand still (no wait of this
  * model ends because of time); memory that is not sequentially consistent: a number's halves are
  * stored with release and loaded with acquire, in opposite orders, and the other words are seq_cst.
  *

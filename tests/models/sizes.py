@@ -11,6 +11,11 @@ SMALL = {
         "APPENDS=1 KILLS=1 SHARING=2",
         "APPENDS=2 KILLS=1 THREADS=1 WORKERS=1",
     ],
+    "sync": [
+        "PER=1 ERRORS=1",
+        "SHARING=2 ERRORS=1",
+        "KILLS=1",
+    ],
 }
 """Sizes of which every state is seen, in some seconds for all."""
 
@@ -22,8 +27,15 @@ LARGE = {
         "APPENDS=2 KILLS=1 READS=2",
         "APPENDS=1 KILLS=1 THREADS=3 SHARING=2",
     ],
+    "sync": [
+        "KILLS=1 ERRORS=1",
+        "APPENDS=2",
+    ],
 }
-"""Sizes for a night: minutes, and some gigabytes of memory."""
+"""Sizes for a night: minutes, and some gigabytes of memory.
+
+Three threads that sync are too many for 3 GB: faults are looked for among them, no more.
+"""
 
 FAULTS = {
     "append": [
@@ -40,6 +52,20 @@ FAULTS = {
         "FAULT_SEEN_LATE APPENDS=1",
         "FAULT_UNLOCK_BEFORE_PUBLISH",
         "FAULT_WAKE_LATE APPENDS=1 WORKERS=1",
+    ],
+    "sync": [
+        "FAULT_CHECK_FIRST KILLS=1",
+        "FAULT_FAILED_SYNC_IS_REPEATED ERRORS=1",
+        "FAULT_FIRST_FILE_ONLY PER=1",
+        "FAULT_MUTEX_HIDES_THE_END SHARING=2 THREADS=3 PER=4",
+        "FAULT_NEXT_NOT_WOKEN THREADS=3",
+        "FAULT_NO_DIRECTORY PER=1",
+        "FAULT_NO_LOCK",
+        "FAULT_POISON_NOT_SEEN ERRORS=1",
+        "FAULT_PUBLISH_BEFORE_SYNC",
+        "FAULT_SEEN_LATE",
+        "FAULT_TAIL_AFTER_SYNC",
+        "FAULT_WAKE_THEN_UNLOCK",
     ],
 }
 """Each fault, and the size at which it is found soonest."""
