@@ -88,10 +88,11 @@ static int open_within(int dir, const char *name, int how)
     struct statx found;
     if (fd < 0 || wants_directory)
         return fd;
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) == 0 && S_ISREG(found.stx_mode))
+    int status = (int)SYSTEM_CALL(statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &found));
+    if (status == 0 && S_ISREG(found.stx_mode))
         return fd;
     close(fd);
-    return IO_NOT_ORDINARY;
+    return status ? status : IO_NOT_ORDINARY;
 }
 
 static int system_open(void *w, int dir, const char *name, int flags)

@@ -50,6 +50,7 @@ static struct {
     bool signals_blocked;
     uint32_t fs_type;  /* 0: the true one */
     int interruptions; /* so often a signal comes first */
+    int stat_errno;    /* what looking at a file says, once; 0: nothing */
 } library;
 
 static bool all_signals_blocked(void)
@@ -96,6 +97,13 @@ int unlinkat(int dir, const char *name, int flags)
     library.interruptions--;
     errno = EINTR;
     return -1;
+}
+
+int statx(int fd, const char *restrict name, int flags, unsigned mask, struct statx *restrict out)
+{
+    errno = library.stat_errno;
+    library.stat_errno = 0;
+    return errno ? -1 : (int)syscall(SYS_statx, fd, name, flags, mask, out);
 }
 
 /* ---- files ---- */
@@ -159,6 +167,20 @@ TEST(a_call_that_a_signal_interrupts_is_repeated)
     CHECK_EQUAL(IO(unlink, dir, "file"), 0);
     CHECK_EQUAL(library.interruptions, 0);
     CHECK_EQUAL(IO(unlink, dir, "file"), -ENOENT); /* that is not repeated, and told */
+    close(dir);
+}
+
+TEST(a_file_that_cant_be_looked_at_is_not_taken_for_something_else)
+{
+    int dir = open_directory();
+    CHECK_EQUAL(IO(close, create(dir, "file")), 0);
+    library.stat_errno = EINTR;
+    int fd = IO(open, dir, "file", IO_READ);
+    CHECK(fd >= 0);
+    CHECK_EQUAL(library.stat_errno, 0);
+    CHECK_EQUAL(IO(close, fd), 0);
+    library.stat_errno = EIO;
+    CHECK_EQUAL(IO(open, dir, "file", IO_READ), -EIO);
     close(dir);
 }
 
@@ -712,6 +734,7 @@ int main(int argc, char **argv)
         LISTED(a_new_directory_is_its_owners_alone),
         LISTED(what_has_the_name_of_a_file_and_is_none_is_told_and_not_followed_or_waited_for),
         LISTED(a_call_that_a_signal_interrupts_is_repeated),
+        LISTED(a_file_that_cant_be_looked_at_is_not_taken_for_something_else),
         LISTED(reading_at_the_end_of_a_file_gives_what_there_is),
         LISTED(offsets_go_beyond_32_bits),
         LISTED(stat_tells_a_deleted_file_and_a_directory),
