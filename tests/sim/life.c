@@ -79,6 +79,8 @@ static bool is_the_error(const struct life *life, int status)
     int number = inject_errno(life->inject);
     if (inject_fired(life->inject) == life->fired || number == 0)
         return false;
+    if (inject_plan(life->inject)->system)
+        return false; /* what a signal interrupts is repeated */
     return status == -number || (number == ENOSPC && status == QUPLOG_FULL) ||
            (number == ENOMEM && status == QUPLOG_NO_MEMORY) ||
            (number == EINTR && status == QUPLOG_INTERRUPTED);
