@@ -213,7 +213,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     fault.after = input_byte(&input);
     fault.status = statuses[input_below(&input, 4)];
     struct disk *disk = disk_new();
-    make_log(disk, &input);
+    (void)make_log(disk, &input);
     struct disk *well = disk_copy(disk);
     quplog *log = NULL;
     int should = open_as(disk_io(well), false, &log);

@@ -104,15 +104,25 @@ static void write_header(struct maker_of_logs *m, struct image *image)
 }
 
 /* Where a log could end: in no header block. */
-static uint64_t some_end(const struct maker_of_logs *m, struct span *input)
+static uint64_t outside(const struct maker_of_logs *m, uint64_t end)
 {
-    uint64_t end = some_lsn(m, input);
     for (size_t i = 0; i < m->count; i++) {
         uint64_t base = m->images[i].header.base;
         if (end > base && end < base + SEGMENT_HEADER)
-            return base;
+            end = base;
     }
     return end;
+}
+
+/* Where a segment could begin: its header block is no part of another's. */
+static uint64_t apart(const struct maker_of_logs *m, uint64_t base)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        uint64_t other = m->images[i].header.base;
+        if (base + SEGMENT_HEADER > other && base < other + SEGMENT_HEADER)
+            base = other;
+    }
+    return base;
 }
 
 static void begin_segment(struct maker_of_logs *m, struct span *input)
@@ -124,8 +134,10 @@ static void begin_segment(struct maker_of_logs *m, struct span *input)
     struct image *image = &m->images[m->count];
     struct segment_header *h = &image->header;
     memcpy(h->log_id, how & 0x80 ? "another log" : "the log of this", 12);
-    h->base = how & 1 ? some_base(m, input) : base_of(end);
-    h->prev_end = how & 2 ? some_end(m, input) : end;
+    h->base = apart(m, how & 1 ? some_base(m, input) : base_of(end));
+    h->prev_end = outside(m, how & 2 ? some_lsn(m, input) : end);
+    if (h->prev_end == 0 && m->count) /* the first segment of a log stands alone in its directory */
+        h->prev_end = h->base;
     h->first_lsn = how & 4 ? some_lsn(m, input) : 0;
     h->synced_lsn = how & 8 ? some_lsn(m, input) : 0;
     if (h->synced_lsn > h->base + SEGMENT_HEADER)
@@ -317,8 +329,17 @@ static bool edit(struct maker_of_logs *m, struct span *input)
     return true;
 }
 
-void make_log(struct disk *disk, struct span *input)
+/* As segment.c has it of a header. */
+static bool is_proper(const struct image *image)
 {
+    const struct segment_header *h = &image->header;
+    return image->named == h->base && h->prev_end <= h->base && h->first_lsn <= h->base &&
+           (h->prev_end || h->first_lsn == h->base);
+}
+
+bool make_log(struct disk *disk, struct span *input)
+{
+    bool proper = true;
     const struct io *io = disk_io(disk);
     struct maker_of_logs m = {.disk = disk};
     char name[SEGMENT_NAME];
@@ -329,11 +350,13 @@ void make_log(struct disk *disk, struct span *input)
     for (size_t i = 0; i < m.count; i++) {
         struct image *image = &m.images[i];
         segment_name(image->named, name);
+        proper = proper && is_proper(image);
         show_image(image);
         if (!image->removed)
             store(&m, name, (struct span){image->bytes.data, image->bytes.length});
         buffer_free(&image->bytes);
     }
+    return proper;
 }
 
 /* ---- nothing was changed ---- */

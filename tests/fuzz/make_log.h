@@ -14,8 +14,9 @@
 #define MAKE_LOG "log"
 
 /* Make the directory MAKE_LOG by the edits at the front of the input, up to their end mark or the
- * end of the input. What is made is durable. */
-void make_log(struct disk *disk, struct span *input);
+ * end of the input. What is made is durable. True: each segment has its name and says nothing that
+ * no writer says of where it stands. */
+bool make_log(struct disk *disk, struct span *input);
 /* The directory has the same segments, byte for byte. */
 void must_be_untouched(const struct disk *is, const struct disk *should);
 
