@@ -16,6 +16,11 @@ SMALL = {
         "SHARING=2 ERRORS=1",
         "KILLS=1",
     ],
+    "compact": [
+        "KILLS=1",
+        "JOBS=3 KILLS=0",
+        "CUTS=0 LOOKS=2 KILLS=0",
+    ],
 }
 """Sizes of which every state is seen, in some seconds for all."""
 
@@ -30,6 +35,11 @@ LARGE = {
     "sync": [
         "KILLS=1 ERRORS=1",
         "APPENDS=2",
+    ],
+    "compact": [
+        "LAPS=3 FRAMES=12 KILLS=2",
+        "CUTS=0 LOOKS=2 FRAMES=10",
+        "LOOKS=1",
     ],
 }
 """Sizes for a night: minutes, and some gigabytes of memory.
@@ -66,6 +76,14 @@ FAULTS = {
         "FAULT_SEEN_LATE",
         "FAULT_TAIL_AFTER_SYNC",
         "FAULT_WAKE_THEN_UNLOCK",
+    ],
+    "compact": [
+        "FAULT_COPY_NOT_CHECKED KILLS=0",
+        "FAULT_GONE_IS_PASSED_OVER CUTS=0 LOOKS=2 KILLS=0",
+        "FAULT_NAME_NOT_SYNCED KILLS=0",
+        "FAULT_NOT_ASKED_WHETHER_WHOLE CUTS=0 LOOKS=2 KILLS=0",
+        "FAULT_TRIM_NOT_SYNCED",
+        "FAULT_UNLINK_BEFORE_TRIM",
     ],
 }
 """Each fault, and the size at which it is found soonest."""

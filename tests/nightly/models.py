@@ -20,7 +20,7 @@ from sizes import LARGE
 
 def main() -> int:
     arguments = proof.parser(
-        "Search every state of the models of appending and syncing.",
+        "Search every state of the models of appending, syncing and compacting.",
         searches=(100, "so many of the searches at most, those of each model by turns"),
     ).parse_args()
     if missing():
