@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from random import random as uniform
 from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
-from quplog.clock import SECOND_US
+from quplog.clock import LONGEST_US, SECOND_US
 from quplog.errors import UnsupportedFormat
 from quplog.printable import plain
 
@@ -66,7 +66,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Run once in each period, `period_us` (at least 1 ms) apart.
+    """Run once in each period, `period_us` (1 ms to 1000 years) apart.
 
     Each run is put off by a random time of up to `jitter_us`, at most a period. Values that make
     no sense raise TypeError or ValueError.
@@ -87,6 +87,9 @@ class Every:
                 raise TypeError(message)
         if self.period_us < PERIOD_MIN_US:
             message = "the period of a schedule must be at least 1 ms"
+            raise ValueError(message)
+        if self.period_us > LONGEST_US:
+            message = "the period of a schedule must be at most 1000 years"
             raise ValueError(message)
         if not 0 <= self.jitter_us <= self.period_us:
             message = "the jitter of a schedule must be from 0 to its period"
@@ -151,8 +154,9 @@ def from_wire(wire: Mapping[str, object]) -> Rule:
     Raises UnsupportedFormat for a rule that this version does not know: such a schedule is left to
     a program that does.
     """
-    if wire.get("kind") != "every":
-        message = f"quplog knows no schedule of the kind {wire.get('kind')!r} yet: update it"
+    kind = wire.get("kind") if isinstance(wire, Mapping) else wire
+    if kind != "every":
+        message = f"quplog knows no schedule of the kind {kind!r} yet: update it"
         raise UnsupportedFormat(message)
     fields: dict[str, Any] = {str(name): value for name, value in wire.items() if name != "kind"}
     try:

@@ -18,10 +18,11 @@ from msgpack.exceptions import UnpackException
 
 from quplog.clock import from_us
 from quplog.errors import JobNotFound, UnsupportedFormat
-from quplog.job import JobSpec
+from quplog.job import JobSpec, PutOptions
 from quplog.printable import plain
 from quplog.schedule import Rule, from_wire
 from quplog.store import Put, PutSpec, ScheduleChange, Store, StoredSchedule
+from quplog.task import UsingOptions, check_name, put_options
 
 logger = logging.getLogger("quplog")
 
@@ -42,14 +43,20 @@ class Recurring:
 
     @classmethod
     def from_bytes(cls, stored: bytes, schedule_id: str) -> Self:
-        """Raises UnsupportedFormat if this version of quplog cannot read it."""
+        """Raises UnsupportedFormat if this version of quplog cannot read it.
+
+        Its values are checked as a user's are: a log may have been forged, and what the store
+        cannot put must not end the thread that ticks all the others.
+        """
         try:
             wire, (task, queue, priority, retries, tags, payload) = unpackb(stored)
-            spec = PutSpec(task, queue, priority, retries, tuple(tags), schedule_id)
+            base = PutOptions(PutSpec(check_name("task", task), schedule=schedule_id))
+            options = UsingOptions(queue=queue, priority=priority, retries=retries, tags=tags)
+            spec = put_options(base, options).spec
+            return cls(from_wire(wire), spec, bytes(memoryview(payload)))  # text and numbers: no
         except (ValueError, TypeError, UnpackException) as error:
             message = f"schedule {schedule_id!r} cannot be read here: update quplog"
             raise UnsupportedFormat(message) from error
-        return cls(from_wire(wire), spec, payload)
 
 
 class Schedule:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgpack import packb
 from programs import PATIENCE
 
 from quplog import JobNotFound, JobQueue, JobState
@@ -313,6 +314,51 @@ def test_a_schedule_of_a_newer_version_is_left_alone(
     assert [job.task for job in jq.jobs()] == ["other"]
     (unknown,) = [each for each in jq.schedules() if each.id == "report"]
     assert "newer version" in unknown.rule
+
+
+FORGED_RULE = {"kind": "every", "period_us": 3_600_000_000, "missed": "once", "jitter_us": 0}
+FORGED_JOB = ["other", "default", 0, 3, [], b"\x92\x90\x80"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (0, 7),
+        (0, ""),
+        (0, "x" * 256),
+        (1, None),
+        (1, b"mail"),
+        (2, "high"),
+        (2, 1 << 40),
+        (3, -1),
+        (3, 1 << 63),
+        (4, [7]),
+        (4, "abc"),
+        (4, {"a": 1}),
+        (4, ["x" * 255] * 17),
+        (5, "text"),
+        (5, 7),
+    ],
+)
+def test_a_forged_schedule_does_not_end_the_ticks_of_the_others(
+    jq: JobQueue, caplog: pytest.LogCaptureFixture, field: int, value: object
+) -> None:
+    @jq.task()
+    def forged() -> None: ...
+
+    @jq.task()
+    def other() -> str:
+        return "ran"
+
+    jq.schedule(forged.job(), every=3600)
+    jq.schedule(other.job(), every=3600)
+    job = [*FORGED_JOB[:field], value, *FORGED_JOB[field + 1 :]]
+    set_next(jq, "forged", -2, rule=packb([FORGED_RULE, job]))
+    set_next(jq, "other", -1)
+    with caplog.at_level(logging.WARNING, "quplog"):
+        jq.drain(PATIENCE)
+    assert "schedule 'forged' cannot be read here" in caplog.text
+    assert [job.result() for job in jq.jobs()] == ["ran"]
 
 
 def test_wrong_schedules_are_refused(jq: JobQueue) -> None:

@@ -127,6 +127,7 @@ def test_jitter_differs_from_run_to_run() -> None:
         ({"period_us": -HOUR}, ValueError, "at least 1 ms"),
         ({"period_us": 1.5}, TypeError, "period_us must be a whole number, not float"),
         ({"period_us": True}, TypeError, "period_us must be a whole number, not bool"),
+        ({"period_us": 365_251 * DAY}, ValueError, "at most 1000 years"),
         ({"period_us": HOUR, "jitter_us": -1}, ValueError, "jitter of a schedule"),
         ({"period_us": HOUR, "jitter_us": HOUR + 1}, ValueError, "jitter of a schedule"),
         ({"period_us": HOUR, "missed": "twice"}, ValueError, "missed must be"),
@@ -163,6 +164,8 @@ def test_another_rule_is_another_rule() -> None:
         {"kind": "every", "period_us": HOUR, "missed": "latest"},
         {"kind": "every", "period_us": "hour"},
         {"kind": "every", "period_us": HOUR, 5: 6},
+        {"kind": "every", "period_us": 1 << 63},
+        ["every"],
     ],
 )
 def test_a_rule_of_a_newer_version_is_refused_and_not_guessed(wire: dict[str, object]) -> None:
