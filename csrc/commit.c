@@ -99,14 +99,14 @@ void commit_wake_helpers(struct core *q)
     control_bump(q->io, &q->control.page->attention, CONTROL_ALL, IO_ALL_BITS);
 }
 
-/* Something is due at `due_us`; 0: nothing. */
-static void lower_due(struct core *q, int64_t due_us)
+/* Something is due at `due_us` (0: nothing). True: sooner than all that the helpers know. */
+static bool lower_due(struct core *q, int64_t due_us)
 {
     struct control_number *next_due = &q->control.page->next_due;
     if (due_us <= 0 || (uint64_t)due_us >= control_older(next_due))
-        return;
+        return false;
     control_write_number(next_due, (uint64_t)due_us);
-    commit_wake_helpers(q);
+    return true;
 }
 
 static void tell_finished(void *context, uint64_t id)
@@ -122,11 +122,12 @@ static void tell_others(struct core *q, const struct commit *commit)
     struct control_page *page = q->control.page;
     if (commit->wake_bits)
         commit_wake_workers(q, (int)commit->wake_count, commit->wake_bits);
-    lower_due(q, commit->earliest_us);
-    if (!commit->quiet && atomic_load(&page->quiet)) {
-        atomic_store(&page->quiet, 0); /* so that one who was killed costs no more than this */
+    bool sooner = lower_due(q, commit->earliest_us);
+    bool noticed = !commit->quiet && atomic_load(&page->quiet);
+    if (sooner || noticed) /* once: a second time would end the second in which they only note it */
         commit_wake_helpers(q);
-    }
+    if (noticed) /* so that one who was killed costs no more; if we are killed before, they sleep */
+        atomic_store(&page->quiet, 0);
     FAILPOINT("woken");
 }
 

@@ -125,6 +125,9 @@ static struct {
     uint32_t *work;
     int count;
     uint32_t bits;
+    struct control_page *page; /* of whose helpers' wakes are counted; NULL: nobody's */
+    int helpers;
+    uint32_t quiet; /* as it was then */
 } woken;
 
 static int note_wake(void *w, uint32_t *word, int count, int flags, uint32_t bits)
@@ -132,6 +135,10 @@ static int note_wake(void *w, uint32_t *word, int count, int flags, uint32_t bit
     if (word == woken.work) {
         woken.count += count;
         woken.bits |= bits;
+    }
+    if (woken.page && word == (uint32_t *)&woken.page->attention.value) {
+        woken.helpers++;
+        woken.quiet = atomic_load(&woken.page->quiet);
     }
     return io_system()->futex_wake(w, word, count, flags, bits);
 }
@@ -197,6 +204,31 @@ TEST(a_batch_wakes_as_many_as_it_has_jobs_for_and_who_leaves_work_behind_one_mor
     CHECK_EQUAL(woken.count, 1);
     quplog_batch_free(batch);
     leave_woken(q, worker, tag);
+}
+
+/* Who dies before it has woken them leaves quiet set, so that the next who appends does it. */
+TEST(helpers_are_woken_once_for_a_frame_and_before_quiet_is_taken_back)
+{
+    quplog_worker *worker;
+    uint64_t id;
+    quplog *q = open_woken(&worker, "work");
+    struct control_page *page = q->core->control.page;
+    uint32_t tag = control_count_in(&page->attention.sleepers);
+    atomic_store(&page->quiet, 1);
+    control_write_number(&page->next_due, CONTROL_NEVER);
+    woken.helpers = 0;
+    woken.quiet = 0;
+    woken.page = page;
+    REQUIRE(quplog_put(q, &LAB_SPEC, "later", 5, 4711, false, &id) == QUPLOG_OK);
+    CHECK_EQUAL(woken.helpers, 1);
+    CHECK_EQUAL(woken.quiet, 1);
+    CHECK_EQUAL(atomic_load(&page->quiet), 0);
+    REQUIRE(quplog_put(q, &LAB_SPEC, "later", 5, 4712, false, &id) == QUPLOG_OK);
+    CHECK_EQUAL(woken.helpers, 1);
+    woken.page = NULL;
+    control_count_out(&page->attention.sleepers, tag);
+    quplog_worker_free(worker);
+    lab_close(q);
 }
 
 TEST(who_cannot_take_a_job_passes_it_on_once_for_each_change)
@@ -562,6 +594,7 @@ int main(int argc, char **argv)
         LISTED(a_job_whose_woken_worker_died_is_found_by_a_helper),
         LISTED(whom_a_frame_concerns_is_told_before_it_is_written),
         LISTED(a_batch_wakes_as_many_as_it_has_jobs_for_and_who_leaves_work_behind_one_more),
+        LISTED(helpers_are_woken_once_for_a_frame_and_before_quiet_is_taken_back),
         LISTED(who_cannot_take_a_job_passes_it_on_once_for_each_change),
         LISTED(a_helper_with_nothing_to_do_sleeps_without_end),
         LISTED(a_helper_looks_each_second_while_something_runs),
