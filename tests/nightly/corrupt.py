@@ -4,24 +4,21 @@
 
 Every bit flipped, every length cut to, every sector filled, swapped, duplicated, stale or foreign,
 and what can happen to whole files: some 9,400,000 damages, in about half an hour on two cores. With
-`--most 1000` only so many of each kind of each log. Each core tries every n-th damage. A violation
-ends it, and the answer says the command that tries that damage again.
+`--most 1000` only so many of each kind of each log. A violation ends it, and the answer says the
+command that tries that damage again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import proof
+from shares import JOBS, Shares
 
 ABORT = dict.fromkeys(("ASAN_OPTIONS", "UBSAN_OPTIONS"), "abort_on_error=1")
 """So that the program tells of a finding of a sanitizer as of any crash: by the damage's number."""
@@ -32,7 +29,7 @@ def parse() -> argparse.Namespace:
         "Damage reference logs in every way, and see that they are opened with the same jobs, "
         "called corrupt, or torn within what was not synced, and that verify and salvage find all.",
         most=(0, "at most so many damages of each kind of each log; 0: all"),
-        jobs=(os.cpu_count() or 1, "how many programs at a time"),
+        jobs=JOBS,
     )
     parser.add_argument("--sanitize", action="store_true", help="under ASAN and UBSAN")
     return parser.parse_args()
@@ -45,30 +42,6 @@ def count(program: Path, options: list[str]) -> int:
     return int(json.loads(done.stdout)["chosen"])
 
 
-def run(command: list[str], job: int, done: Counter[int], way: proof.Progress) -> dict[str, Any]:
-    """The answer of one program, which tries its share."""
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | ABORT,
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        last = ""
-        for line in running.stdout:
-            last = line
-            if damages := re.fullmatch(r"damages (\d+)\n", line):
-                done[job] = int(damages[1])
-                way.show(done.total())
-        errors = running.stderr.read()
-    if running.returncode in {0, 1} and last.startswith("{"):
-        answer: dict[str, Any] = json.loads(last)
-        return answer
-    return {"violations": [f"{' '.join(command)} ended with {running.returncode}: {errors}"]}
-
-
 def main() -> int:
     arguments = parse()
     sanitize = ("QUPLOG_SANITIZE=address,undefined",) if arguments.sanitize else ()
@@ -77,14 +50,7 @@ def main() -> int:
     options = ["--seed", str(arguments.seed)]
     options += ["--most", str(arguments.most)] if arguments.most else ["--all"]
     way = proof.Progress("damages", count(program, options))
-    done: Counter[int] = Counter()
-
-    def share(job: int) -> dict[str, Any]:
-        part = ["--first", str(job), "--step", str(arguments.jobs)]
-        return run([str(program), *options, *part], job, done, way)
-
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        answers = list(pool.map(share, range(arguments.jobs)))
+    answers = Shares(program, "damages", way, environment=ABORT).run(arguments.jobs, *options)
     violations = [violation for answer in answers for violation in answer["violations"]]
     sums: dict[str, Counter[str]] = {"families": Counter(), "answers": Counter()}
     for name, total in sums.items():

@@ -11,9 +11,6 @@ violation names the scenario, the kind of call, n and the error, and the command
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -21,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import proof
+from shares import JOBS, Shares
 
 RUNS = 26_500
-"""About so many are there in all; for the line that shows the way."""
+"""About so many there are in all; for the line that shows the way."""
 
 
 def parse() -> argparse.Namespace:
@@ -31,6 +29,7 @@ def parse() -> argparse.Namespace:
         "Let the n-th call of each kind fail with each error, for every n, over all scenarios, and "
         "look whether a promise is broken, or anything leaks, crashes or hangs.",
         every=(1, "of so many failures one is tried, by chance"),
+        jobs=JOBS,
     )
     parser.add_argument("--plain", action="store_true", help="without ASAN and UBSAN")
     return parser.parse_args()
@@ -40,40 +39,6 @@ def build(*, plain: bool) -> Path:
     if plain:
         return proof.build("prove_errors")
     return proof.build("prove_errors", "QUPLOG_SANITIZE=address,undefined", folder="proofs-asan")
-
-
-def start(program: Path, arguments: argparse.Namespace, place: str) -> list[subprocess.Popen[str]]:
-    """One program for each processor, each with its share of the failures."""
-    shares = os.cpu_count() or 1
-    orders = ["--every", str(arguments.every), "--seed", str(arguments.seed), "--of", str(shares)]
-    return [
-        subprocess.Popen(
-            [program, *orders, "--share", str(share)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "TMPDIR": place},
-        )
-        for share in range(1, shares + 1)
-    ]
-
-
-def listen(program: subprocess.Popen[str], way: proof.Progress, shares: int) -> dict[str, Any]:
-    """What one of them says in the end; the words of a sanitizer that ended it are a violation."""
-    assert program.stdout is not None
-    answer: dict[str, Any] = {"violations": []}
-    words = ""
-    for line in program.stdout:
-        if line.startswith("runs "):
-            way.show(min(way.total, int(line.split()[1]) * shares))
-        elif line.startswith("{"):
-            answer = json.loads(line)
-        else:
-            words += line
-    code = program.wait()
-    if (code and not answer["violations"]) or "runs" not in answer:
-        answer["violations"].append(f"it ended with {code}: {words[:2000]}")
-    return answer
 
 
 def add_up(answers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,9 +57,10 @@ def main() -> int:
     arguments = parse()
     program = build(plain=arguments.plain)
     way = proof.Progress("runs", RUNS // arguments.every)
+    orders = ("--every", arguments.every, "--seed", arguments.seed)
     with tempfile.TemporaryDirectory(prefix="quplog-errors-") as place:
-        programs = start(program, arguments, place)
-        answers = [listen(one, way, len(programs)) for one in programs]
+        shares = Shares(program, "runs", way, to_the_end=True, environment={"TMPDIR": place})
+        answers = shares.run(arguments.jobs, *orders)
     violations = [each for answer in answers for each in answer["violations"]]
     return proof.conclude("inject_errors", arguments.seed, add_up(answers), violations)
 

@@ -5,19 +5,17 @@
  *     prove_corruption --seed 1 --only 123456    one again
  *     prove_corruption --seed 1 --count          how many there are
  *
- * --first and --step say which of the damages are tried (first, first + step, ...), so that several
- * programs can share the work. Each hundredth of the way a line "damages N" is written, at the end
- * a line of JSON. The exit code is 1 if anything was violated; the first violation ends it. A crash
- * is told with the number of the damage.
+ * Otherwise as proof.h says; its unit is "damages". The first violation ends it. A crash is told
+ * with the number of the damage.
  */
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proof.h"
 #include "random.h"
 #include "verdict.h"
 
@@ -60,26 +58,19 @@ static bool read_flag(struct orders *o, const char *word)
 static struct orders read_orders(int argc, char **argv)
 {
     struct orders o = {.seed = 1, .most = 500, .step = 1};
-    const struct {
-        const char *name;
-        uint64_t *value;
-    } values[] = {{"--seed", &o.seed},
-                  {"--most", &o.most},
-                  {"--first", &o.first},
-                  {"--step", &o.step},
-                  {"--only", &o.only}};
+    const struct proof_number numbers[] = {{"--seed", &o.seed},
+                                           {"--most", &o.most},
+                                           {"--first", &o.first},
+                                           {"--step", &o.step},
+                                           {"--only", &o.only}};
     for (int i = 1; i < argc; i++) {
-        size_t k = 0, count = sizeof values / sizeof *values;
         if (read_flag(&o, argv[i]))
             continue;
-        while (k < count && strcmp(argv[i], values[k].name) != 0)
-            k++;
-        char *end = NULL;
-        if (k < count && i + 1 < argc)
-            *values[k].value = strtoull(argv[++i], &end, 10);
-        if (!end || *end)
+        const uint64_t *read =
+            proof_read_number(numbers, sizeof numbers / sizeof *numbers, argc, argv, &i);
+        if (!read)
             usage();
-        o.has_only = o.has_only || values[k].value == &o.only;
+        o.has_only = o.has_only || read == &o.only;
     }
     if (o.step == 0)
         usage();
@@ -108,10 +99,7 @@ static void be_told_of_crashes(void)
 /* The same for a damage whichever way it was chosen. */
 static uint64_t chance_of(const struct proof *p, uint64_t number)
 {
-    uint64_t state = (p->orders.seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
-                     (number + 1) * UINT64_C(0xd1b54a32d192ed03);
-    (void)random_next(&state);
-    return state | 1;
+    return proof_chance(p->orders.seed, number) | 1;
 }
 
 static void try_one(struct proof *p, size_t kind, size_t family, uint64_t index, uint64_t number)
@@ -151,8 +139,7 @@ static void show_way(struct proof *p)
     if (p->tried - p->shown <= p->chosen / p->orders.step / 100)
         return;
     p->shown = p->tried;
-    printf("damages %" PRIu64 "\n", p->tried);
-    fflush(stdout);
+    proof_show_way("damages", p->tried);
 }
 
 /* So many of `count` are chosen: all, or one out of each of equal parts. */
@@ -176,7 +163,7 @@ static void try_family(struct proof *p, size_t kind, size_t family, uint64_t beg
     }
 }
 
-/* Call for each family of each log, with the number of its first damage. */
+/* Go through the families of all logs, and try what is to be tried of each; or only count it. */
 static void go_through(struct proof *p, bool count_only)
 {
     uint64_t begin = 0;
@@ -197,14 +184,6 @@ static void go_through(struct proof *p, bool count_only)
 
 /* ---- the answer ---- */
 
-static void print_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++)
-        putchar(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text);
-    putchar('"');
-}
-
 static int conclude(const struct proof *p)
 {
     printf("{\"damages\": %" PRIu64 ", \"families\": {", p->tried);
@@ -215,7 +194,7 @@ static int conclude(const struct proof *p)
         printf("%s\"%s\": %" PRIu64, i ? ", " : "", VERDICT_NAMES[i], p->by_answer[i]);
     printf("}, \"violations\": [");
     if (p->wrong[0])
-        print_text(p->wrong);
+        proof_print_text(p->wrong);
     puts("]}");
     return p->wrong[0] ? 1 : 0;
 }
@@ -224,9 +203,7 @@ int main(int argc, char **argv)
 {
     static struct proof proof;
     proof.orders = read_orders(argc, argv);
-    /* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
-    (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
+    proof_begin();
     be_told_of_crashes();
     for (int i = 0; i < REFERENCE_KINDS; i++) {
         proof.reference[i] = reference_new((enum reference_kind)i, proof.orders.seed);

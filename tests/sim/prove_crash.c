@@ -5,17 +5,16 @@
  *     prove_crash --exhaustive 4                    all sequences of up to 4 operations
  *     prove_crash --lie data                        on a disk that does not sync: must not pass
  *
- * --first and --step say which scenes are played (first, first + step, ...), so that several
- * programs can share the work. Each hundredth of the way a line "states N" is written, at the end a
- * line of JSON. The exit code is 1 if anything was violated; the first violation ends it.
+ * Otherwise as proof.h says; its cases are scenes, or sequences, and its unit is "states". The
+ * first violation ends it.
  */
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "judge.h"
+#include "proof.h"
 #include "random.h"
 #include "scene.h"
 #include "sequences.h"
@@ -25,11 +24,6 @@ struct orders {
     unsigned exhaustive;
     enum disk_kind lie;
     bool has_only, trace;
-};
-
-struct option_value {
-    const char *name;
-    uint64_t *value;
 };
 
 static void usage(void)
@@ -53,11 +47,10 @@ static struct orders read_orders(int argc, char **argv)
 {
     struct orders o = {.seed = 1, .states = 20000, .step = 1, .lie = DISK_KINDS};
     uint64_t exhaustive = 0;
-    const struct option_value values[] = {
+    const struct proof_number numbers[] = {
         {"--seed", &o.seed},   {"--states", &o.states}, {"--first", &o.first},
         {"--step", &o.step},   {"--only", &o.only},     {"--exhaustive", &exhaustive}};
     for (int i = 1; i < argc; i++) {
-        size_t k = 0, count = sizeof values / sizeof *values;
         if (strcmp(argv[i], "--trace") == 0) {
             o.trace = true;
             continue;
@@ -66,14 +59,11 @@ static struct orders read_orders(int argc, char **argv)
             o.lie = read_lie(argv[++i]);
             continue;
         }
-        while (k < count && strcmp(argv[i], values[k].name) != 0)
-            k++;
-        char *end = NULL;
-        if (k < count && i + 1 < argc)
-            *values[k].value = strtoull(argv[++i], &end, 10);
-        if (!end || *end)
+        const uint64_t *read =
+            proof_read_number(numbers, sizeof numbers / sizeof *numbers, argc, argv, &i);
+        if (!read)
             usage();
-        o.has_only = o.has_only || values[k].value == &o.only;
+        o.has_only = o.has_only || read == &o.only;
     }
     o.exhaustive = (unsigned)exhaustive;
     if (o.step == 0)
@@ -85,16 +75,7 @@ static struct orders read_orders(int argc, char **argv)
 
 static void show_way(const struct judge *judge)
 {
-    printf("states %" PRIu64 "\n", judge->states);
-    fflush(stdout);
-}
-
-static void print_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++)
-        putchar(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text);
-    putchar('"');
+    proof_show_way("states", judge->states);
 }
 
 static int conclude(const struct judge *judge, uint64_t tried, const char *unit,
@@ -108,7 +89,7 @@ static int conclude(const struct judge *judge, uint64_t tried, const char *unit,
     if (judge->wrong[0]) {
         char text[sizeof judge->wrong + 128];
         snprintf(text, sizeof text, "%s; again by: %s", judge->wrong, again);
-        print_text(text);
+        proof_print_text(text);
     }
     puts("]}");
     return judge->wrong[0] ? 1 : 0;
@@ -118,11 +99,7 @@ static int conclude(const struct judge *judge, uint64_t tried, const char *unit,
 
 static uint64_t scene_seed(uint64_t seed, uint64_t number)
 {
-    uint64_t state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
-                     (number + 1) * UINT64_C(0xd1b54a32d192ed03);
-    if (state == 0)
-        state = 1;
-    (void)random_next(&state);
+    uint64_t state = proof_chance(seed, number);
     return random_next(&state) | 1;
 }
 
@@ -167,8 +144,6 @@ static int play_sequences(const struct orders *orders)
 int main(int argc, char **argv)
 {
     struct orders orders = read_orders(argc, argv);
-    /* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
-    (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
+    proof_begin();
     return orders.exhaustive ? play_sequences(&orders) : play_scenes(&orders);
 }

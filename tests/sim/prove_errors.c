@@ -2,22 +2,20 @@
  * once and from then on, and judge what comes of it.
  *
  *     prove_errors                            all of it
- *     prove_errors --share 1 --of 4           the first of four parts, for as many programs
  *     prove_errors --every 50 --seed 3        one in 50, by chance
  *     prove_errors --only put:write:3:EIO     one again, with everything that happens
  *     prove_errors --only put:write:3:EIO:lasting
  *     prove_errors --only put:system-read:3:EINTR
  *
- * Now and then a line "runs N" is written, at the end a line of JSON: how many runs failed what,
- * and what was violated, with the command that shows it again. The exit code is 1 on any violation.
+ * Otherwise as proof.h says; its unit is "runs".
  */
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proof.h"
 #include "random.h"
 #include "real_files.h"
 #include "scenarios.h"
@@ -59,7 +57,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 enum { SHOWN_EACH = 200, VIOLATIONS_MOST = 20 };
 
 struct orders {
-    uint64_t seed, every, share, of;
+    uint64_t seed, every, first, step;
     const char *only;
 };
 
@@ -77,14 +75,6 @@ static void note_violation(const char *wrong)
     if (at < VIOLATIONS_MOST)
         snprintf(tally.violations[at], sizeof tally.violations[at],
                  "%s: %s; again by: prove_errors --only %s", tally.now, wrong, tally.now);
-}
-
-static void print_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++)
-        putchar(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text);
-    putchar('"');
 }
 
 static void print_counts(void)
@@ -110,7 +100,7 @@ static int conclude(void)
     printf("}, \"violated\": %" PRIu64 ", \"violations\": [", tally.violated);
     for (uint64_t i = 0; i < tally.violated && i < VIOLATIONS_MOST; i++) {
         fputs(i ? ", " : "", stdout);
-        print_text(tally.violations[i]);
+        proof_print_text(tally.violations[i]);
     }
     puts("]}");
     fflush(stdout);
@@ -178,10 +168,8 @@ static void run(struct beginning *b, const struct inject_plan *plan)
     if (life.wrong[0])
         note_violation(life.wrong);
     life_end(&life);
-    if (tally.runs % SHOWN_EACH == 0) {
-        printf("runs %" PRIu64 "\n", tally.runs);
-        fflush(stdout);
-    }
+    if (tally.runs % SHOWN_EACH == 0)
+        proof_show_way("runs", tally.runs);
 }
 
 /* ---- all runs of a scenario ---- */
@@ -203,12 +191,9 @@ static void count_calls(struct beginning *b, bool system, uint64_t counts[INJECT
 
 static bool is_wanted(const struct orders *orders, uint64_t number)
 {
-    uint64_t state = (orders->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
-                     (number + 1) * UINT64_C(0xd1b54a32d192ed03);
-    if (number % orders->of != orders->share - 1)
+    uint64_t state = proof_chance(orders->seed, number);
+    if (number % orders->step != orders->first % orders->step)
         return false;
-    state = state ? state : 1;
-    (void)random_next(&state);
     return random_below(&state, orders->every) == 0;
 }
 
@@ -245,6 +230,14 @@ static void run_all(const struct orders *orders, const struct scenario *scenario
     life_end(&b.life);
 }
 
+static void usage(void)
+{
+    fputs("usage: prove_errors [--seed N] [--every N] [--first N] [--step N]\n"
+          "                    [--only SCENARIO:[system-]KIND:N:ERROR[:lasting]]\n",
+          stderr);
+    exit(2);
+}
+
 /* scenario:[system-]kind:n:error[:lasting] */
 static void run_only(const char *only)
 {
@@ -262,10 +255,8 @@ static void run_only(const char *only)
     while (plan.error < INJECT_ERRORS && strcmp(inject_error_name(plan.error), error) != 0)
         plan.error++;
     if (parts < 4 || at == SCENARIO_COUNT || plan.kind == INJECT_KINDS ||
-        plan.error == INJECT_ERRORS) {
-        fputs("--only scenario:[system-]kind:n:error[:lasting]\n", stderr);
-        exit(2);
-    }
+        plan.error == INJECT_ERRORS)
+        usage();
     plan.lasting = parts == 5;
     b.trace = true;
     prepare(&b, &SCENARIOS[at]);
@@ -275,19 +266,17 @@ static void run_only(const char *only)
 
 static struct orders read_orders(int argc, char **argv)
 {
-    struct orders o = {.seed = 1, .every = 1, .share = 1, .of = 1};
-    const struct {
-        const char *name;
-        uint64_t *value;
-    } values[] = {
-        {"--seed", &o.seed}, {"--every", &o.every}, {"--share", &o.share}, {"--of", &o.of}};
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--only") == 0)
-            o.only = argv[i + 1];
-        for (size_t k = 0; k < sizeof values / sizeof *values; k++)
-            if (strcmp(argv[i], values[k].name) == 0)
-                *values[k].value = strtoull(argv[i + 1], NULL, 10);
+    struct orders o = {.seed = 1, .every = 1, .step = 1};
+    const struct proof_number numbers[] = {
+        {"--seed", &o.seed}, {"--every", &o.every}, {"--first", &o.first}, {"--step", &o.step}};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            o.only = argv[++i];
+        else if (!proof_read_number(numbers, sizeof numbers / sizeof *numbers, argc, argv, &i))
+            usage();
     }
+    if (o.step == 0 || o.every == 0)
+        usage();
     return o;
 }
 
@@ -307,10 +296,8 @@ int main(int argc, char **argv)
     struct orders orders = read_orders(argc, argv);
     char directory[64];
     uint64_t number = 0;
+    proof_begin();
     enter_directory(directory);
-    /* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
-    (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
     if (orders.only)
         run_only(orders.only);
     for (size_t i = 0; !orders.only && i < SCENARIO_COUNT; i++)
