@@ -4,6 +4,7 @@
 #include "judge.h"
 #include "machine.h"
 #include "open.h"
+#include "payload.h"
 #include "scene.h"
 #include "test.h"
 
@@ -52,7 +53,7 @@ static void put(struct lab *lab, size_t length, bool sync, bool told)
     static uint64_t number = 1;
     char payload[JUDGE_PAYLOAD];
     uint64_t id = 0;
-    judge_payload(payload, length, number++);
+    payload_make(payload, length, number++);
     CHECK_EQUAL(quplog_put(lab->log, &SPEC, payload, length, 0, sync, &id), QUPLOG_OK);
     history_tell(lab->judge.history, history_put(lab->judge.history, id), told);
 }

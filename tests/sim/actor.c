@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "open.h"
+#include "payload.h"
 
 /* ---- what was said ---- */
 
@@ -125,7 +126,7 @@ static char *draw_payload(struct actor *a, size_t *length)
     char *payload = malloc(*length);
     if (!payload)
         abort();
-    judge_payload(payload, *length, a->scene->next_number++);
+    payload_make(payload, *length, a->scene->next_number++);
     return payload;
 }
 

@@ -309,22 +309,26 @@ static void segment_path(uint64_t base, char out[SEGMENT_NAME + sizeof REFERENCE
              name);
 }
 
+enum { BASES = 7 };
+
 /* Where a file may come to stand that does not belong there; false: one of the log stands there. */
 static bool draw_base(const struct exhibit *e, uint64_t way, uint64_t *chance, uint64_t *base)
 {
     const struct reference *r = e->reference;
     const struct reference_file *last = &r->files[r->file_count - 1];
-    const uint64_t bases[] = {last->base + last->size, last->base + SEGMENT_HEADER,
-                              last->base + (UINT64_C(1) << 36), r->files[0].base + 24 * SECTOR,
-                              0, random_next(chance) >> 16, SEGMENT_BASE_END - SEGMENT_HEADER};
-    *base = bases[way % (sizeof bases / sizeof *bases)];
+    const uint64_t bases[BASES] = {last->base + last->size,
+                                   last->base + SEGMENT_HEADER,
+                                   last->base + (UINT64_C(1) << 36),
+                                   r->files[0].base + 24 * SECTOR,
+                                   0,
+                                   random_next(chance) >> 16,
+                                   SEGMENT_BASE_END - SEGMENT_HEADER};
+    *base = bases[way];
     for (size_t i = 0; i < r->file_count; i++)
         if (r->files[i].base == *base)
             return false;
     return true;
 }
-
-enum { BASES = 7 };
 
 static uint64_t count_renames(const struct reference *r)
 {

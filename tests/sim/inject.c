@@ -207,7 +207,7 @@ void inject_kill_in_write(struct inject *inject, const struct io *process)
     find(inject, process)->dying = true;
 }
 
-/* What is said of a call that is not made. */
+/* Whether this call is said to be done, and is not made. */
 static bool lies(const struct process *process, uint64_t fired)
 {
     const struct inject *inject = process->inject;
@@ -604,7 +604,6 @@ const struct io *inject_process(struct inject *inject, const struct io *inner)
     inject->processes = p;
     return &p->table;
 }
-
 
 void inject_arm(struct inject *inject, const struct inject_plan *plan)
 {

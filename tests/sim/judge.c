@@ -8,6 +8,7 @@
 
 #include "compare.h"
 #include "open.h"
+#include "payload.h"
 #include "random.h"
 
 enum { SHARE = 4 /* each of the costly questions is asked once in so many */ };
@@ -32,14 +33,6 @@ quplog_options judge_options(void)
                             .lock_timeout_us = INT64_C(3600) * 1000000};
 }
 
-void judge_payload(char *out, size_t length, uint64_t number)
-{
-    char text[32];
-    int used = snprintf(text, sizeof text, "job %llu.", (unsigned long long)number);
-    for (size_t i = 0; i < length; i++)
-        out[i] = i < (size_t)used ? text[i] : (char)(1 + (number * 31 + i * 7) % 251);
-}
-
 bool judge_is_payload(const void *bytes, size_t length)
 {
     unsigned long long number;
@@ -48,7 +41,7 @@ bool judge_is_payload(const void *bytes, size_t length)
     memcpy(head, bytes, length < sizeof head - 1 ? length : sizeof head - 1);
     if (length > JUDGE_PAYLOAD || sscanf(head, "job %llu.", &number) != 1)
         return false;
-    judge_payload(should, length, number);
+    payload_make(should, length, number);
     return memcmp(should, bytes, length) == 0;
 }
 

@@ -47,9 +47,7 @@ size_t judge_found(struct judge *judge, const struct disk *cut);
 
 /* The options by which all logs here are opened. */
 quplog_options judge_options(void);
-/* The payload of the n-th job that is put: it is made of its number and length alone. */
-void judge_payload(char *out, size_t length, uint64_t number);
-/* Whether these bytes are the payload of some number. */
+/* Whether these bytes are the payload (payload.h) of some number. */
 bool judge_is_payload(const void *bytes, size_t length);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "core.h"
 #include "open.h"
+#include "payload.h"
 #include "real_files.h"
 
 enum { LENGTH_MOST = 64 << 10, FULL_US = 2000000, KEEP_WAITS = 8 };
@@ -109,7 +110,6 @@ static bool is_excused(struct life *life, int status)
     return true;
 }
 
-/* Whether it went well; `other` is a usual answer too. */
 bool life_told(struct life *life, int p, const char *verb, int status, int other)
 {
     if (life->trace)
@@ -232,7 +232,7 @@ void life_put(struct life *life, int p, size_t length, bool sync, int64_t due_us
         return;
     struct promises before = life->promises;
     struct promises_job *job = promises_add(&life->promises, length);
-    promises_payload(payload, length, job->number);
+    payload_make(payload, length, job->number);
     life_ask(life);
     int status = quplog_put(process->log, &SPEC, payload, length, due_us, sync, &id);
     life_answered(life);
@@ -254,7 +254,7 @@ void life_kill_in_write(struct life *life, int p, size_t length)
     static char payload[LENGTH_MOST];
     uint64_t id;
     struct promises_job *job = promises_add(&life->promises, length);
-    promises_payload(payload, length, job->number);
+    payload_make(payload, length, job->number);
     inject_kill_in_write(life->inject, life->processes[p].io);
     (void)quplog_put(life->processes[p].log, &SPEC, payload, length, 0, false, &id);
     life_kill(life, p);
@@ -266,7 +266,7 @@ static bool fill_batch(struct life *life, quplog_batch *batch, struct promises_j
     static char payload[LENGTH_MOST];
     for (int i = 0; i < count; i++) {
         jobs[i].group = life->promises.groups;
-        promises_payload(payload, jobs[i].length, jobs[i].number);
+        payload_make(payload, jobs[i].length, jobs[i].number);
         int status = quplog_batch_put(batch, &SPEC, payload, jobs[i].length, 0);
         if (status) {
             (void)life_told(life, 0, "batch_put", status, QUPLOG_OK);
@@ -296,9 +296,8 @@ void life_batch(struct life *life, int p, int count, size_t length, bool sync)
     life_answered(life);
     bool good = filled ? told_of_write(life, p, "commit", status, QUPLOG_OK) : false;
     process->has_written = process->has_written || lsn;
-    if (good)
-        for (int i = 0; sync && i < 1; i++)
-            promises_synced(&life->promises, &before);
+    if (good && sync)
+        promises_synced(&life->promises, &before);
     for (int i = 0; i < count; i++) {
         was_put(&jobs[i], lsn ? first + (uint64_t)i : 0, 0, status);
         if (good && sync)
@@ -370,7 +369,7 @@ static void was_claimed(struct life *life, int p)
     process->has_written = true;
     for (size_t i = 0; !job && i < life->promises.count; i++) {
         struct promises_job *other = &life->promises.jobs[i]; /* put, by a call that did not know */
-        promises_payload(payload, other->length, other->number);
+        payload_make(payload, other->length, other->number);
         if (other->id == 0 && other->states.count && other->length == claim->payload.length &&
             memcmp(payload, claim->payload.data, other->length) == 0)
             job = other;
@@ -380,7 +379,7 @@ static void was_claimed(struct life *life, int p)
         return;
     }
     job->id = claim->id;
-    promises_payload(payload, job->length, job->number);
+    payload_make(payload, job->length, job->number);
     if (claim->payload_status)
         (void)life_told(life, p, "payload", claim->payload_status, QUPLOG_OK);
     else if (claim->payload.length != job->length ||
@@ -458,7 +457,7 @@ static int write_tick(struct life *life, int p, const struct promises_job *job, 
 {
     static char payload[LENGTH_MOST];
     uint64_t lsn = 0;
-    promises_payload(payload, job->length, job->number);
+    payload_make(payload, job->length, job->number);
     quplog_batch *batch = quplog_batch_new();
     int status = batch ? QUPLOG_OK : QUPLOG_NO_MEMORY;
     if (status == QUPLOG_OK)

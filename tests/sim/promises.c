@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "payload.h"
+
 enum { LENGTH_MOST = 64 << 10 };
 
 /* ---- what was told ---- */
@@ -92,14 +94,6 @@ struct promises_job *promises_find(struct promises *promises, uint64_t id)
     return NULL;
 }
 
-void promises_payload(char *out, size_t length, uint64_t number)
-{
-    char text[32];
-    int used = snprintf(text, sizeof text, "job %llu.", (unsigned long long)number);
-    for (size_t i = 0; i < length; i++)
-        out[i] = i < (size_t)used ? text[i] : (char)(1 + (number * 31 + i * 7) % 251);
-}
-
 size_t promises_result(char out[64], uint64_t number)
 {
     return (size_t)snprintf(out, 64, "what came of job %llu", (unsigned long long)number);
@@ -137,7 +131,7 @@ static bool holds(quplog_bytes bytes, const void *should, size_t length)
 static bool is_payload(const struct promises_job *job, quplog_bytes is)
 {
     static char should[LENGTH_MOST];
-    promises_payload(should, job->length, job->number);
+    payload_make(should, job->length, job->number);
     return holds(is, should, job->length);
 }
 

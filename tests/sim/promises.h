@@ -64,8 +64,7 @@ void promises_give_back(struct promises *promises, uint64_t id);
 /* One more job, that nothing was told of yet. */
 struct promises_job *promises_add(struct promises *promises, size_t length);
 struct promises_job *promises_find(struct promises *promises, uint64_t id);
-/* What a job carries: its payload, and what comes of it. */
-void promises_payload(char *out, size_t length, uint64_t number);
+/* What comes of a job; its payload is that of payload.h. */
 size_t promises_result(char out[64], uint64_t number);
 
 /* Compare with a log that was opened; `wrong` stays empty if all is as promised. `shared`: it was

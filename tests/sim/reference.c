@@ -6,6 +6,7 @@
 
 #include "judge.h"
 #include "open.h"
+#include "payload.h"
 #include "random.h"
 
 enum { LARGE = 9000, AGE_BYTES = 20 << 10, SEATS = 2 };
@@ -70,7 +71,7 @@ static size_t draw_payload(struct author *a, char out[LARGE])
 {
     static const size_t sizes[] = {0, 16, 16, 150, 400, 900, 2000};
     size_t length = draw(a, 40) == 0 ? LARGE : sizes[draw(a, sizeof sizes / sizeof *sizes)];
-    judge_payload(out, length, a->number++);
+    payload_make(out, length, a->number++);
     return length;
 }
 

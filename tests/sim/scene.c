@@ -110,7 +110,7 @@ static void judge_end(struct scene *scene, enum machine_end end)
         judge_kill(judge, machine_disk(scene->machine));
 }
 
-/* The power fails: the disk that it leaves, or NULL if what it leaves is wrong. */
+/* The power fails: the disk that it leaves, judged. The history goes on from there. */
 static struct disk *lose_power(struct scene *scene, struct disk *disk)
 {
     struct judge *judge = scene->judge;

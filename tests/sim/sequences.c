@@ -7,6 +7,7 @@
 
 #include "memory.h"
 #include "open.h"
+#include "payload.h"
 #include "random.h"
 
 enum { LENGTH_MOST = 8, SHOWN_EACH = 50, BY_CHANCE = 2, FULL_JOBS = 9 };
@@ -82,7 +83,7 @@ static void put(struct player *p, size_t length, bool sync)
 {
     uint64_t id = 0;
     char payload[JUDGE_PAYLOAD];
-    judge_payload(payload, length, p->next_number++);
+    payload_make(payload, length, p->next_number++);
     expect(p, "put", quplog_put(p->log, &SPEC, payload, length, 0, sync, &id), QUPLOG_OK);
     p->has_written = true;
     size_t frames = history_put(p->judge->history, id);
