@@ -1,4 +1,4 @@
-/* frame.h: a frame's 48-byte header, and when a frame is valid. Pure; the fuzz target.
+/* frame.h: a frame's 48-byte header, and when a frame is valid. Pure.
  *
  * A frame is what one append writes: this header, then ops that fill it to a multiple of 8 bytes.
  *

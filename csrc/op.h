@@ -1,4 +1,4 @@
-/* op.h: ops (one state change of one thing each) as bytes and as structs. Pure; the fuzz target.
+/* op.h: ops (one state change of one thing each) as bytes and as structs. Pure.
  *
  * An op is an 8-byte header (type u8, flags u8, check u16, length u32: all of it, unpadded), a
  * fixed part, then what varies; it is padded with zeros to 8 bytes. docs/FORMAT.md draws every

@@ -340,10 +340,9 @@ quplog_bytes quplog_name(quplog *log, uint32_t n);
 
 /* ---- putting jobs --------------------------------------------------------------------------- */
 
-/* Append one job. due_us 0: ready now. On QUPLOG_INTERRUPTED with *id set the job exists, but is
- * not yet known to be durable: call quplog_sync(); with *id 0 nothing was done: call again.
- * _TOO_LARGE, _FULL, _FAILED, _LOCKED, ... with *id 0. With *id set any failure but _FAILED says
- * the same as _INTERRUPTED, and what this process lacked to sync. */
+/* Append one job. due_us 0: ready now. QUPLOG_FAILED: whether the job exists is not known. After
+ * any other failure (_INTERRUPTED, _TOO_LARGE, _FULL, _LOCKED, ...) with *id 0 nothing was done;
+ * with *id set the job exists, but is not yet known to be durable: call quplog_sync(). */
 int quplog_put(quplog *log, const quplog_spec *spec, const char *payload, size_t length,
                int64_t due_us, bool sync, uint64_t *id);
 
@@ -395,10 +394,10 @@ const quplog_claim *quplog_worker_claim(const quplog_worker *worker);
  * frame where both happen. Returns the status of the claim (QUPLOG_OK, _EMPTY, _STOPPED,
  * _INTERRUPTED, ...); the outcome's own status is in claim->finish_status (_STALE: another run
  * has taken over, the outcome was not written). If an outcome could not be written (_FULL, _LOCKED,
- * _INTERRUPTED) the worker keeps its claim and claims nothing: call again with the outcome. Both
- * are the same status then; if they differ, the outcome was written, but (with QUPLOG_SYNC) could
- * not be made durable: call quplog_sync(), and not again with the outcome. A result for which a
- * full disk has no room is dropped, if what is left of the outcome fits. */
+ * _INTERRUPTED) the worker keeps its claim and claims nothing, and the call returns that status
+ * too: call again with the outcome. If it returns another one, the outcome was written, but (with
+ * QUPLOG_SYNC) could not be made durable: call quplog_sync(), and not again with the outcome. A
+ * result for which a full disk has no room is dropped, if what is left of the outcome fits. */
 int quplog_work(quplog_worker *worker, int outcome, int64_t due_us, const char *data, size_t length,
                 int flags);
 /* From another thread: release the claim that `worker` has, as if it had been interrupted. What
@@ -480,7 +479,7 @@ int quplog_scan_next(quplog_scan *scan, quplog_scanned *out);
 int quplog_scan_damage(quplog_scan *scan, size_t most, quplog_damage *out);
 /* At the end, when it is known what had been durable and where the log begins: enum quplog_loss. */
 int quplog_scan_judge(const quplog_scan *scan, const quplog_damage *damage);
-/* What was found so far; end_lsn: all that is known of the log stands before it. `size` as above.*/
+/* What was found so far; end_lsn: all that is known of the log is before it. `size` as above. */
 void quplog_scan_report(const quplog_scan *scan, quplog_report *out, uint64_t *size);
 /* An op that was handed out, once more. QUPLOG_OK; _CORRUPT: it is not what it was. */
 int quplog_scan_load(quplog_scan *scan, uint64_t lsn, size_t length, uint32_t check,

@@ -112,7 +112,7 @@ static int quarantine(struct log *log, struct chain *chain, bool torn)
 static uint64_t unused_base(const struct chain *chain)
 {
     const struct chain_file *last = &chain->files[chain->count - 1]; /* X is in it, or before it */
-    return (last->base + last->size + RECOVER_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
+    return (last->base + last->size + SEGMENT_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
 }
 
 static bool any_superseded(const struct chain *chain)

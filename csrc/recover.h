@@ -12,9 +12,6 @@
 #include "chain.h"
 #include "log.h"
 
-/* A torn end makes the log jump by this: LSNs up to it may have been given out and lost. */
-#define RECOVER_JUMP ((uint64_t)1 << 36)
-
 struct recovery {
     uint64_t segment_size; /* of a new log */
     uint64_t until_lsn;

@@ -11,9 +11,6 @@
 
 /* ---- the beginning of a log ---- */
 
-/* As far behind as a recovery goes that finds a torn end. */
-#define RESTORE_JUMP ((uint64_t)1 << 36)
-
 /* The one frame that an empty log has. */
 static int write_trim(const struct io *io, struct segment *segment, uint64_t next_id)
 {
@@ -56,9 +53,9 @@ static int begin_log(const struct io *io, int dir, uint64_t base, uint64_t next_
 int quplog_seed(const char *path, uint64_t end_lsn, uint64_t next_id)
 {
     const struct io *io = io_system();
-    if (end_lsn >= SEGMENT_BASE_END - 2 * RESTORE_JUMP || next_id == 0 || next_id >> OP_ID_BITS)
+    if (end_lsn >= SEGMENT_BASE_END - 2 * SEGMENT_JUMP || next_id == 0 || next_id >> OP_ID_BITS)
         return QUPLOG_INVALID;
-    uint64_t base = (end_lsn + RESTORE_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
+    uint64_t base = (end_lsn + SEGMENT_JUMP) / SEGMENT_HEADER * SEGMENT_HEADER;
     int dir = io->open(io->world, IO_CWD, path, IO_DIRECTORY);
     if (dir < 0)
         return dir;

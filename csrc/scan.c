@@ -10,10 +10,7 @@
 #include "record.h"
 #include "segment.h"
 
-/* A recovery that finds a torn end goes on at least so much higher; no segment is so large. */
-#define SCAN_JUMP ((uint64_t)1 << 36)
-
-enum { PAGE = 4096, QUEUE = 4 };
+enum { PAGE = 4096, DAMAGES_AT_ONCE = 4 };
 
 enum standing { READ, FOREIGN, DUPLICATE, SUPERSEDED };
 
@@ -50,7 +47,7 @@ struct quplog_scan {
     struct op_job names;
     bool inside;     /* a frame is being taken apart */
     bool trimmed;    /* it is a TRIM, which is to be handed out */
-    struct quplog_damage queue[QUEUE];
+    struct quplog_damage queue[DAMAGES_AT_ONCE]; /* found, to be handed out in this order */
     size_t queued, told;
     struct buffer loaded;
     quplog_report report;
@@ -256,7 +253,7 @@ static void find_given_up(struct quplog_scan *scan, size_t at)
         uint64_t end = prev_end - older->header.base;
         if (file->readable && older->end > end)
             older->end = end;
-        older->doubtful = !file->readable && end >= SCAN_JUMP;
+        older->doubtful = !file->readable && end >= SEGMENT_JUMP;
         return;
     }
 }
@@ -340,7 +337,7 @@ static int rescue(struct quplog_scan *scan, struct scan_file *file)
         return status;
     bool joined = (scan->before < scan->count && scan->covered == file->header.base) ||
                   (e.end && e.end == next_end_before(scan));
-    bool jumped = file->header.base > scan->covered + SCAN_JUMP; /* over what was given up */
+    bool jumped = file->header.base > scan->covered + SEGMENT_JUMP; /* over what was given up */
     bool placed = (jumped || !any_readable(scan)) && e.synced;
     if (e.impossible || !(joined || placed))
         return QUPLOG_EMPTY;
@@ -364,7 +361,7 @@ static void leave_file(struct quplog_scan *scan)
 static void look_before(struct quplog_scan *scan, const struct scan_file *file, bool has_header)
 {
     uint64_t begin = has_header ? file->header.prev_end : file->header.base;
-    bool jumped = !has_header && begin > scan->covered && begin - scan->covered >= SCAN_JUMP;
+    bool jumped = !has_header && begin > scan->covered && begin - scan->covered >= SEGMENT_JUMP;
     if (scan->before == scan->count)
         scan->first = scan->current;
     else if (scan->covered < begin && !jumped)

@@ -49,6 +49,9 @@ enum segment_verdict { SEGMENT_VALID, SEGMENT_BROKEN, SEGMENT_UNSUPPORTED };
 
 /* LSNs stay below 2^56. */
 #define SEGMENT_BASE_END ((uint64_t)1 << 56)
+/* Whoever gives up the end of a log, or can't know it, goes on so much higher: LSNs up to there may
+ * have been given out and lost. No segment is so large. */
+#define SEGMENT_JUMP ((uint64_t)1 << 36)
 
 void segment_name(uint64_t base, char out[SEGMENT_NAME]);
 bool segment_parse_name(const char *name, uint64_t *base);

@@ -126,9 +126,10 @@ static int lead(struct sync *sync)
     return QUPLOG_OK;
 }
 
-/* Lead, if nobody else does: in this process, or in another. -EAGAIN: somebody does. If he ended
- * his round before this one gave the mutex back, a thread that missed the mutex, and began to look
- * after that end, sleeps for a leader who is no more: it is woken. */
+/* Lead, if nobody else does: in this process, or in another. -EAGAIN: somebody does. While this one
+ * holds the mutex, only to find that another process leads, a second thread may come, miss the
+ * mutex, and sleep until that round ends. If it had ended already, nobody would wake it: so who
+ * waits is woken once more. */
 static int try_to_lead(struct sync *sync)
 {
     const struct io *io = sync->io;
