@@ -93,8 +93,8 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
     -errno.EBADFD: (  # what io.h calls IO_NOT_ORDINARY
         NotALog,
         (
-            "something in it has the name of a file of the log and is none, but a link, a "
-            "directory, a pipe or a device; quplog does not touch it: put the file itself there"
+            "something in it has the name of a file of the log, but is a link, a directory, a pipe "
+            "or a device: quplog does not touch it; put the file itself in its place"
         ),
     ),
     lib.QUPLOG_NOT_A_LOG: (
@@ -161,6 +161,12 @@ _DAMAGES = {
     n: name.lower() for n, name in _enum_names("quplog_damage_kind", "QUPLOG_DAMAGE_").items()
 }
 _LOSSES = {n: name.lower() for n, name in _enum_names("quplog_loss", "QUPLOG_LOSS_").items()}
+_SAVED_NUMBERS = (
+    *("put_lsn", "ready_lsn", "finish_lsn"),
+    *("created_us", "due_us", "started_us", "finished_us"),
+    *("attempt", "crashes"),
+)
+"""The fields of SavedJob that the core takes as they are."""
 _ENDINGS = {n: name.lower() for n, name in _enum_names("quplog_ending", "QUPLOG_").items()}
 
 
@@ -190,9 +196,9 @@ def _unprefixed(data: bytes) -> tuple[str, ...]:
 
 
 def _read_report(report: Any) -> Report:
-    plain = {name: getattr(report, name) for name in Report._fields}
+    fields = {name: getattr(report, name) for name in Report._fields}
     return Report(
-        **plain
+        **fields
         | {
             "ending": _ENDINGS.get(report.ending, str(report.ending)),
             "file": ffi.string(report.file).decode("utf-8", "replace"),
@@ -593,7 +599,7 @@ class LogStore:
 
         saved = ffi.new(
             "quplog_saved *",
-            {name: getattr(job, name) for name in SavedJob._fields[4:13]}
+            {name: getattr(job, name) for name in _SAVED_NUMBERS}
             | {
                 "id": job.id,
                 "state": _STATE_NUMBERS[job.state],
@@ -863,9 +869,9 @@ class LogReader:
 
     def _read(self) -> LogRecord:
         record = self._record
-        plain = {name: getattr(record, name) for name in LogRecord._fields}
+        fields = {name: getattr(record, name) for name in LogRecord._fields}
         return LogRecord(
-            **plain
+            **fields
             | {
                 "type": _OP_TYPES.get(record.type, str(record.type)),
                 "state": _STATES.get(record.state),
@@ -1013,9 +1019,9 @@ class LogScan:
 
 
 def _read_damage(damage: Any) -> Damage:
-    plain = {name: getattr(damage, name) for name in Damage._fields}
+    fields = {name: getattr(damage, name) for name in Damage._fields}
     kind = _DAMAGES[damage.kind]
-    return Damage(**plain | {"kind": kind, "file": ffi.string(damage.file).decode()})
+    return Damage(**fields | {"kind": kind, "file": ffi.string(damage.file).decode()})
 
 
 def seed_log(path: str | os.PathLike[str], end_lsn: int, next_id: int) -> None:

@@ -120,4 +120,6 @@ def _check(directory: Path, counts: dict[JobState, int]) -> None:
     finally:
         store.close()
     if message or found != counts:
-        raise LogCorrupt(message or f"{directory} holds {found}, and not {counts} as written")
+        why = message or f"jobs by state: {found}, not {counts}"
+        text = f"the new log is not as it was written, and is removed: try another device ({why})"
+        raise LogCorrupt(text)

@@ -26,8 +26,8 @@ PARTS_LOOKED_AT = 100
 
 To look at all lanes takes time in proportion to the jobs.
 """
-ID_JUMP = 32
-"""A log goes on at the next multiple of this power of 2 if it may not know all ids given out."""
+ID_JUMP_BITS = 32
+"""A log that may not know all ids given out goes on at the next multiple of 2 to this power."""
 CRASH = 2
 """The reason of a release that counts as a crash."""
 
@@ -117,14 +117,18 @@ class Rescue:
         self._succeeded: list[tuple[int, int]] = []
         """Heaps, of the LSN of the finish and the id; cancelled jobs are among these."""
         self._failed: list[tuple[int, int]] = []
-        self._waiting: list[int] = []
+        self._passed: list[int] = []
         """Damages that were passed and whose end in time is not known yet."""
         self._begin_lsn = 0
+        """Of the first thing that was read; 0: nothing was."""
         self._first_put = 0
+        """The id of the first job that was put; 0: none was."""
         self._gap_open = False
+        """A damaged part was passed since the last record that tells an id."""
         self._frames = 0
         self._claims = 0
-        self._apply = {
+        """How many of each the damaged parts so far could hold."""
+        self._readers = {
             name: getattr(self, f"_read_{name}")
             for name in (
                 *("put", "copy", "claim", "finish", "retry", "release", "cancel", "forget"),
@@ -140,18 +144,18 @@ class Rescue:
         if isinstance(found, Damage):
             self._note_damage(found)
             return
-        if self._waiting:
+        if self._passed:
             self._suspect(found.time_us)
         self._time_us = found.time_us
         if isinstance(found, ScannedTrim):
             self.first_lsn = max(self.first_lsn, found.first_lsn)
             self._note_id(found.next_id)
         else:
-            self._apply[found.type](found)
+            self._readers[found.type](found)
 
     def finish(self) -> None:
         """Everything was read."""
-        if self._waiting:
+        if self._passed:
             self._suspect(None)
         for job in list(self._running.values()):  # nobody runs it in the new log
             self._release(job, job.token, crashed=False)
@@ -356,15 +360,15 @@ class Rescue:
         else:
             self._frames += 1 if size < TWO_FRAMES_BYTES else 2
             self._claims += size // CLAIM_BYTES
-        self._waiting.append(len(self.damages) - 1)
+        self._passed.append(len(self.damages) - 1)
 
     def _suspect(self, until_us: int | None) -> None:
         """Mark the jobs that may have been started or ended in the parts that were just passed.
 
         `until_us`: when the next record was written; None: there is none.
         """
-        number = self._waiting[0]
-        self._waiting.clear()
+        number = self._passed[0]
+        self._passed.clear()
         for job in self._running.values():
             self._mark(job, number, needed=1)
         if number >= PARTS_LOOKED_AT:
@@ -401,7 +405,8 @@ class Rescue:
         """All ids below this one were given out. Those that no record has shown are missing."""
         known = self.next_id
         if known and new > known and self._gap_open:
-            begin = known if known >> ID_JUMP == new >> ID_JUMP else new >> ID_JUMP << ID_JUMP | 1
+            jumped = new >> ID_JUMP_BITS != known >> ID_JUMP_BITS
+            begin = (new >> ID_JUMP_BITS << ID_JUMP_BITS) + 1 if jumped else known
             self.gaps.append(range(begin, new))
         if known or new > 1:
             self.next_id = max(known, new)

@@ -10,12 +10,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from quplog.log_store import LogScan
-from quplog.salvage.rescue import ID_JUMP, Rescue, RescuedJob, length_of
+from quplog.salvage.rescue import ID_JUMP_BITS, Rescue, RescuedJob, length_of
 
 COPY_BYTES = 128
 """What the copy of a job takes at least."""
 JUMPS = 1024
-"""So many of these are left out if the records of such jumps may be lost too."""
+"""So many jumps are left room for, where the records of ids that jumped may be lost too."""
 
 
 class Verdict:
@@ -26,7 +26,7 @@ class Verdict:
         self.report = scan.report()
         self.damages = [(damage, scan.judge(damage)) for damage in rescue.damages]
         first = rescue.first_lsn
-        self._leftovers_count = any(
+        self._keeps_leftovers = any(
             loss == "durable" and damage.end_lsn > first for damage, loss in self.damages
         )
         """A part is lost that may have held the copies of what stood before `first_lsn`."""
@@ -37,10 +37,10 @@ class Verdict:
         self.schedules = [s for s in rescue.schedules.values() if self._is_kept(s.op.lsn)]
         self.queues = [q for q in rescue.queues.values() if self._is_kept(q.op.lsn)]
         jumps = JUMPS if self._loss_from(0) else 1
-        self.next_id = ((self._last_id() >> ID_JUMP) + jumps << ID_JUMP) + 1
+        self.next_id = ((self._last_id() >> ID_JUMP_BITS) + jumps << ID_JUMP_BITS) + 1
 
     def _is_kept(self, lsn: int) -> bool:
-        return lsn >= self._rescue.first_lsn or self._leftovers_count
+        return lsn >= self._rescue.first_lsn or self._keeps_leftovers
 
     def _is_uncertain(self, job: RescuedJob) -> bool:
         if job.state.is_final:

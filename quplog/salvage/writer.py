@@ -12,7 +12,9 @@ from quplog.states import JobState
 from quplog.store import ScheduleChange
 
 HELD = ".held"
+"""What is added to the name of a queue for its jobs that are held."""
 NAME_MAX = 255
+"""Bytes that the name of a queue can have."""
 
 
 class Writer:
