@@ -44,7 +44,8 @@ has_libfuzzer() {
     [ -e "$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")" ]
 }
 
-# Install what of these commands is missing: cc, python, cmake, ninja, clang; then libfuzzer.
+# Install what is missing of these: cc, python, cmake, ninja, mkfs.ext4, libfuzzer (once clang is
+# there), and any command that has the name of its package (clang, spin, strace).
 need() {
     local tool missing=()
     for tool in "$@"; do
