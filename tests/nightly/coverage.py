@@ -5,7 +5,7 @@
 
 The tests run in a build with gcov's counters. Counted are both ways of each condition, of each
 part of a condition, and of each loop, also those that only a failing disk or a lack of memory
-takes; of recovery and parsing as a whole, and of each file.
+takes. Each file is judged by itself.
 """
 
 from __future__ import annotations
