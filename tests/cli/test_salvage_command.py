@@ -87,7 +87,7 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(quplog: Command, live_shop: Sho
         (("nowhere", "new"), "nowhere"),
     ):
         done = quplog("salvage", *arguments)
-        assert done.returncode != 0
+        assert done.returncode == 2
         assert words in done.stderr
         assert "Traceback" not in done.stderr
         assert not (live_shop.directory.parent / "new").exists()
