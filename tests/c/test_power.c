@@ -4,7 +4,7 @@
 #include "segment.h"
 #include "test.h"
 
-enum { FULL_IDS = 32 /* an id's lower bits: see OPEN in docs/FORMAT.md */ };
+enum { ID_JUMP_BITS = 32 /* see OPEN in docs/FORMAT.md */ };
 
 static const quplog_spec SPEC = {
     .task = "work", .queue = "q", .task_length = 4, .queue_length = 1, .retries = 1};
@@ -54,7 +54,7 @@ TEST(ids_that_a_cut_took_from_a_log_that_had_been_closed_are_not_given_again)
     quplog *log = open_in(disk_process(disk), &report);
     CHECK_EQUAL(put(log, false), 2);
     struct disk *after = disk_cut(disk, DISK_LOSE, &chance);
-    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << FULL_IDS) + 1);
+    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << ID_JUMP_BITS) + 1);
     CHECK_EQUAL(report.ending, QUPLOG_REBOOT);
     close_log(log);
     disk_free(after);
@@ -94,7 +94,7 @@ TEST(a_log_that_was_closed_is_recovered_by_who_comes_next_and_not_joined)
     CHECK_EQUAL(report.ending, QUPLOG_CLEAN);
     CHECK_EQUAL(put(log, false), 2);
     struct disk *after = disk_cut(disk, DISK_LOSE, &chance);
-    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << FULL_IDS) + 1);
+    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << ID_JUMP_BITS) + 1);
     close_log(log);
     disk_free(after);
     disk_free(disk);
@@ -111,7 +111,7 @@ TEST(a_job_in_a_directory_that_somebody_else_made_is_as_durable_as_any)
     quplog *log = open_in(disk_io(disk), &report);
     CHECK_EQUAL(put(log, true), 1);
     struct disk *after = disk_cut(disk, DISK_LOSE, &chance);
-    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << FULL_IDS) + 1);
+    CHECK_EQUAL(next_id(after, &report), (INT64_C(1) << ID_JUMP_BITS) + 1);
     CHECK_EQUAL(report.ops, 3); /* OPEN, SETTINGS, PUT */
     close_log(log);
     disk_free(after);

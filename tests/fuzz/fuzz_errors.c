@@ -9,10 +9,9 @@
 
 #include "core.h"
 #include "make_log.h"
-#include "open.h"
+#include "must_table.h"
 #include "reader.h"
 #include "scan.h"
-#include "table_check.h"
 
 /* ---- the failing world: the disk's own table, with a fault in front of some calls ---- */
 
@@ -113,15 +112,8 @@ static const struct io *failing(struct disk *disk)
 
 static int open_as(const struct io *io, bool read_only, quplog **log)
 {
-    quplog_options options = {.segment_size = read_only ? 0 : 64 << 10,
-                              .keep_succeeded_us = -1,
-                              .keep_failed_us = -1,
-                              .flush_interval_us = INT64_C(3600) * 1000000,
-                              .read_only = read_only};
-    quplog_report report = {0};
-    int status = open_with(io, MAKE_LOG, &options, log, &report);
-    fuzz_show(read_only ? "reading" : "opening", status, report.message);
-    return status;
+    quplog_report report;
+    return open_made(io, read_only, log, &report);
 }
 
 static void leave(quplog *log)
@@ -190,9 +182,7 @@ static void check_afterwards(struct disk *disk, int should_status, const struct 
     MUST(status == should_status);
     if (status)
         return;
-    const char *fault_found = table_fault(&log->core->table);
-    if (fault_found)
-        fuzz_fail(__FILE__, __LINE__, fault_found);
+    must_agree(&log->core->table);
     uint64_t id = 0;
     const struct job *job;
     MUST(log->core->table.jobs.count == should->jobs.count);

@@ -11,12 +11,8 @@
  */
 #include "core.h"
 #include "make_log.h"
-#include "open.h"
+#include "must_table.h"
 #include "reader.h"
-#include "same_table.h"
-#include "table_check.h"
-
-enum { SEGMENT_SIZE = 64 << 10 };
 
 /* A log that is open on a disk of its own. */
 struct opened {
@@ -33,17 +29,10 @@ static const struct table *table_of(const struct opened *opened)
 
 static struct opened open_on(struct disk *disk, bool read_only)
 {
-    quplog_options options = {.segment_size = read_only ? 0 : SEGMENT_SIZE,
-                              .keep_succeeded_us = -1,
-                              .keep_failed_us = -1,
-                              .flush_interval_us = INT64_C(3600) * 1000000,
-                              .read_only = read_only};
     struct opened opened = {.disk = disk};
-    opened.status = open_with(disk_io(disk), MAKE_LOG, &options, &opened.log, &opened.report);
-    fuzz_show(read_only ? "reading" : "opening", opened.status, opened.report.message);
-    const char *fault = opened.log ? table_fault(table_of(&opened)) : NULL;
-    if (fault)
-        fuzz_fail(__FILE__, __LINE__, fault);
+    opened.status = open_made(disk_io(disk), read_only, &opened.log, &opened.report);
+    if (opened.log)
+        must_agree(table_of(&opened));
     return opened;
 }
 

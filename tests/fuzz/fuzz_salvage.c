@@ -11,10 +11,10 @@
  */
 #include "core.h"
 #include "make_log.h"
+#include "must_table.h"
 #include "open.h"
 #include "reader.h"
 #include "scan.h"
-#include "table_check.h"
 
 enum { FOUND_MOST = 4096, DAMAGES_MOST = 256, SALVAGED_MOST = 16 };
 
@@ -148,11 +148,9 @@ static void must_have_all(const struct disk *disk, struct found *found)
 static void compare(const struct disk *disk, struct found *found, bool proper)
 {
     struct disk *copy = disk_copy(disk);
-    quplog_options options = {.read_only = true, .keep_succeeded_us = -1, .keep_failed_us = -1};
-    quplog_report report = {0};
+    quplog_report report;
     quplog *log;
-    int status = open_with(disk_io(copy), MAKE_LOG, &options, &log, &report);
-    fuzz_show("reading", status, report.message);
+    int status = open_made(disk_io(copy), true, &log, &report);
     if (status == QUPLOG_OK) {
         MUST(found->strange || found->status == QUPLOG_UNSUPPORTED || !found->durable_lost);
         if (!found->strange && found->status == QUPLOG_EMPTY)
@@ -179,9 +177,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
          found.status == QUPLOG_NOT_A_LOG);
     must_be_untouched(scanned, disk);
     compare(disk, &found, proper);
-    const char *fault = table_fault(&log->core->table);
-    if (fault)
-        fuzz_fail(__FILE__, __LINE__, fault);
+    must_agree(&log->core->table);
     MUST(quplog_close(log) == QUPLOG_OK);
     quplog_free(log);
     disk_free(scanned);

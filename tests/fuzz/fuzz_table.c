@@ -5,11 +5,11 @@
  *   The same frames make the same table, also in one that is emptied and built anew.
  *   What table_apply() tells to have finished is finished.
  */
-#include "table_check.h"
+#include "table.h"
 
 #include "fuzz.h"
 #include "make_ops.h"
-#include "same_table.h"
+#include "must_table.h"
 
 enum { FRAMES_MOST = 64, FIRST_LSN = 4096, FAR_ID = 1 << 16 };
 
@@ -46,13 +46,6 @@ static bool far_away(const struct frame *frame)
     return far;
 }
 
-static void agree(const struct table *table)
-{
-    const char *fault = table_fault(table);
-    if (fault)
-        fuzz_fail(__FILE__, __LINE__, fault);
-}
-
 static bool apply(struct table *table, const struct told *told)
 {
     size_t jobs = table->jobs.count;
@@ -62,7 +55,7 @@ static bool apply(struct table *table, const struct told *told)
         table_apply(table, &told->frame, told->lsn, told_to_be_finished, table);
     else
         MUST(table->jobs.count == jobs && table->live_bytes == live && table->next_id == next_id);
-    agree(table);
+    must_agree(table);
     return good;
 }
 
@@ -120,7 +113,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         must_be_same(&table, &twin);
         MUST(table.epoch == twin.epoch);
         table_reset(&twin);
-        agree(&twin);
+        must_agree(&twin);
     }
     for (size_t i = 0; i < history.count; i++)
         free(history.frames[i].body);

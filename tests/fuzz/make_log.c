@@ -3,6 +3,7 @@
 
 #include "crc32c.h"
 #include "make_ops.h"
+#include "open.h"
 #include "segment.h"
 
 enum { SEGMENTS = 6, EDITS_MOST = 64, MARKS = 16, PATH_SIZE = 64, GROWTH = 64 << 10 };
@@ -357,6 +358,19 @@ bool make_log(struct disk *disk, struct span *input)
         buffer_free(&image->bytes);
     }
     return proper;
+}
+
+int open_made(const struct io *io, bool read_only, quplog **log, quplog_report *report)
+{
+    quplog_options options = {.segment_size = read_only ? 0 : 64 << 10,
+                              .keep_succeeded_us = -1,
+                              .keep_failed_us = -1,
+                              .flush_interval_us = INT64_C(3600) * 1000000,
+                              .read_only = read_only};
+    *report = (quplog_report){0};
+    int status = open_with(io, MAKE_LOG, &options, log, report);
+    fuzz_show(read_only ? "reading" : "opening", status, report->message);
+    return status;
 }
 
 /* ---- nothing was changed ---- */

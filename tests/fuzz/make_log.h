@@ -10,6 +10,7 @@
 
 #include "disk.h"
 #include "fuzz.h"
+#include "quplog.h"
 
 #define MAKE_LOG "log"
 
@@ -17,6 +18,8 @@
  * end of the input. What is made is durable. True: each segment has its name and says nothing that
  * no writer says of where it stands. */
 bool make_log(struct disk *disk, struct span *input);
+/* Open what was made, or whatever became of it, over `io`. */
+int open_made(const struct io *io, bool read_only, quplog **log, quplog_report *report);
 /* The directory has the same segments, byte for byte. */
 void must_be_untouched(const struct disk *is, const struct disk *should);
 

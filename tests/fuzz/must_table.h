@@ -1,9 +1,17 @@
-/* same_table.h: whether two tables say the same of every job, of schedules and of what is next. */
-#ifndef QUPLOG_SAME_TABLE_H
-#define QUPLOG_SAME_TABLE_H
+/* must_table.h: what must hold of tables: each agrees with itself, and two say the same of every
+ * job, of schedules and of what is next. */
+#ifndef QUPLOG_MUST_TABLE_H
+#define QUPLOG_MUST_TABLE_H
 
 #include "fuzz.h"
-#include "table.h"
+#include "table_check.h"
+
+static inline void must_agree(const struct table *table)
+{
+    const char *fault = table_fault(table);
+    if (fault)
+        fuzz_fail(__FILE__, __LINE__, fault);
+}
 
 static inline void must_be_same_job(const struct table *a, const struct table *b, uint64_t id)
 {
