@@ -41,6 +41,7 @@ from quplog.records import (
     ScannedOp,
     ScannedTrim,
     Stats,
+    names_in,
 )
 from quplog.states import JobState
 from quplog.store import (
@@ -183,16 +184,6 @@ def _prefixed(names: Iterable[str]) -> bytes:
     """A length byte before each name: how the C core takes lists of names."""
     encoded = [name.encode() for name in names]
     return b"".join(len(name).to_bytes(1, "little") + name for name in encoded)
-
-
-def _unprefixed(data: bytes) -> tuple[str, ...]:
-    names = []
-    position = 0
-    while position < len(data):
-        end = position + 1 + data[position]
-        names.append(data[position + 1 : end].decode("utf-8", "replace"))
-        position = end
-    return tuple(names)
 
 
 def _read_report(report: Any) -> Report:
@@ -443,7 +434,7 @@ class LogStore:
         return Details(
             record=self._record(job.info),
             payload=_bytes(job.payload),
-            tags=_unprefixed(_bytes(job.tags)),
+            tags=tuple(names_in(_bytes(job.tags))),
             result=_bytes(job.result) if job.result.data else None,
             errors=tuple(_bytes(job.errors[i]) for i in range(job.error_count)),
             result_dropped=job.result_dropped,

@@ -148,3 +148,13 @@ class LogRecord(NamedTuple):
     queue: str
     name: str
     data: bytes
+
+
+def names_in(data: bytes) -> list[str]:
+    """Names with a length byte before each: tags, and the tasks of a worker."""
+    names = []
+    while data:
+        end = 1 + data[0]
+        names.append(data[1:end].decode("utf-8", "replace"))
+        data = data[end:]
+    return names

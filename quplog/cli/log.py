@@ -11,11 +11,11 @@ import click
 
 from quplog.cli.output import moment, size, write_json, write_line
 from quplog.cli.places import directory_argument, json_option
-from quplog.cli.stored import for_json, length_prefixed
+from quplog.cli.stored import for_json
 from quplog.errors import JobNotFound, LogCorrupt
 from quplog.log_store import LogReader
 from quplog.printable import plain
-from quplog.records import LogRecord
+from quplog.records import LogRecord, names_in
 
 LOOK_AGAIN_S = 0.2
 """How long `--follow` waits at the end before it looks for more."""
@@ -90,7 +90,7 @@ def _fields(record: LogRecord) -> dict[str, object]:
     if record.due_us:
         fields["due_at"] = moment(record.due_us)
     if record.type == "worker":
-        fields["tasks"] = length_prefixed(record.data)
+        fields["tasks"] = names_in(record.data)
     elif record.data:
         fields["data"] = for_json(record.data)
     return fields
@@ -101,7 +101,7 @@ def _line(record: LogRecord) -> str:
     parts = [f"{record.lsn:>12}", str(moment(record.time_us)), f"{record.type:<8}"]
     parts += [f"{name}={value}" for name, value in _named(record).items() if value]
     if record.type == "worker":
-        parts.append(f"tasks={','.join(length_prefixed(record.data))}")
+        parts.append(f"tasks={','.join(names_in(record.data))}")
     elif record.data:
         parts.append(f"data={size(len(record.data))}")
     return "  ".join(parts)

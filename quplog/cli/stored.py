@@ -73,16 +73,6 @@ def error_in_words(data: bytes) -> str:
     return error.traceback or f"{error.kind}: {error.message}"
 
 
-def length_prefixed(data: bytes) -> list[str]:
-    """Names with a length byte before each, as a record of a worker has its tasks."""
-    names = []
-    while data:
-        end = 1 + data[0]
-        names.append(data[1:end].decode("utf-8", "replace"))
-        data = data[end:]
-    return names
-
-
 def _json(value: object) -> object:  # noqa: PLR0911 - a table of types
     match value:
         case None | bool() | str():
