@@ -72,7 +72,6 @@ class Target(threading.Thread):
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         self.corpus.mkdir(parents=True, exist_ok=True)
-        broken = FOUND / f"{self.name}-"
         for old in FOUND.glob(f"{self.name}-*"):
             old.unlink()
         options = [
@@ -82,7 +81,7 @@ class Target(threading.Thread):
             "-len_control=20",
             f"-timeout={PATIENCE}",
             "-print_final_stats=1",
-            f"-artifact_prefix={broken}",
+            f"-artifact_prefix={FOUND / self.name}-",
         ]
         command = [self.program, *options, self.work, self.corpus]
         done = subprocess.run(

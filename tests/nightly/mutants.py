@@ -69,7 +69,7 @@ def others(mutant: bank.Mutant) -> list[str]:
     return [killer for killer in rest if killer not in mutant.killers]
 
 
-class Bank:
+class Run:
     """One run over the mutants that were picked."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ def main() -> int:
     mutants = pick(arguments)
     # Who is started in the background ignores it, and so would the tests that send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    run = Bank()
+    run = Run()
     survivors = run.attempt(mutants, named)
     if survivors and not arguments.named:
         survivors = run.attempt(survivors, others)

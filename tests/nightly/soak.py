@@ -68,8 +68,8 @@ HOUR = 3600
 JOB_BYTES = 700
 """What a job takes in the log at most, all its records together, on the average."""
 MIB = 1 << 20
-NONE = float("inf")
-"""Of no limit."""
+ANY = float("inf")
+"""A limit that is none."""
 SEGMENT_LEAST, SEGMENT_MOST = 1 << 16, 1 << 20
 
 
@@ -275,15 +275,15 @@ class Soak:
                 found += unbounded(f"{measure} of {who}", series, self._limit(measure, series))
         disk = self.samples.series["log", "disk"]
         if self._seconds < JUDGED_FROM:
-            return found + unbounded("the log", disk, Limit(NONE, ceiling=ROOMY_DISK))
+            return found + unbounded("the log", disk, Limit(ANY, ceiling=ROOMY_DISK))
         found += unbounded("the log on the disk", disk, Limit(3 * self.segment, 0.25))
-        more = Limit(NONE, ceiling=0)
+        more = Limit(ANY, ceiling=0)
         found += unbounded("the log beyond what counts of it", self._beyond(disk), more)
         return found
 
     def _limit(self, measure: str, series: Series) -> Limit:
         if self._seconds < JUDGED_FROM:
-            return Limit(NONE, ceiling=ROOMY[measure])
+            return Limit(ANY, ceiling=ROOMY[measure])
         if measure == "memory":
             begun = [point.value for point in series if point not in second_half(series)]
             return Limit(4 * MIB, 0.05, 1.5 * max(begun, default=0) + 16 * MIB)

@@ -23,15 +23,15 @@ def test_soak(tmp_path: Path) -> None:
     assert tried["ended as"].keys() >= {"succeeded", "failed"}
     assert sum(tried["kills"].values()) >= 1
     with (tmp_path / "soak.csv").open(newline="") as file:
-        measured = {row["measure"] for row in csv.DictReader(file)}
-    assert measured >= {"memory", "disk", "descriptors"}
+        measures = {row["measure"] for row in csv.DictReader(file)}
+    assert measures >= {"memory", "disk", "descriptors"}
     if find_spec("matplotlib") is None:
         assert "matplotlib is missing" in tried["picture"]
     else:
         assert picture.read_text("utf-8").startswith("<?xml")
 
 
-def measured(tmp_path: Path, who: str, measure: str, leak: float) -> list[str]:
+def said_of(tmp_path: Path, who: str, measure: str, leak: float) -> list[str]:
     """What is said of a soak in which one thing grows by `leak` a second."""
     soak = Soak(tmp_path, 2 * JUDGED_FROM, 200, 1)
     usual = dict.fromkeys(MEASURES, 20.0) | {"memory": 25.0 * MIB}
@@ -57,8 +57,8 @@ def measured(tmp_path: Path, who: str, measure: str, leak: float) -> list[str]:
     ],
 )
 def test_a_planted_leak_is_a_violation(tmp_path: Path, who: str, measure: str, leak: float) -> None:
-    assert measured(tmp_path, who, measure, 0) == []
-    found = measured(tmp_path, who, measure, leak)
+    assert said_of(tmp_path, who, measure, 0) == []
+    found = said_of(tmp_path, who, measure, leak)
     assert "grew" in found[0]
 
 
