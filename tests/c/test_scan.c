@@ -117,7 +117,7 @@ static uint64_t frame_behind(const struct seen *seen, size_t n)
     return seen->op[i].frame_lsn;
 }
 
-/* A log of some segments, closed cleanly; what a scan sees of it. */
+/* A log of so many jobs, closed cleanly. Its path. */
 static const char *make_log(const char *name, unsigned jobs, size_t size)
 {
     const char *path = lab_path(name);

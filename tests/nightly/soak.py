@@ -8,10 +8,11 @@ all the time. Some of them live to the end; beside those, one that enqueues and 
 are killed with SIGKILL or stopped, and others take their place. Each second all are measured. At
 the end everybody is killed at once, the log is recovered, and what is left runs.
 
-No acknowledged job may be lost, none finished twice, and what is measured has to be bounded
-(bounded.py): of each program that lives to the end, and of the log's directory, also compared with
-what counts of it. A soak of less than JUDGED_FROM seconds says nothing about growth, which caches
-that fill and a slow machine would decide; only ceilings hold for it, far above what is usual.
+No acknowledged job may be lost, none finished twice (soak_ledger.py). What is measured has to be
+bounded (soak_judge.py): of each program that lives to the end, and of the log's directory, also
+compared with what counts of it. A soak of less than JUDGED_FROM seconds says nothing about growth,
+which caches that fill and a slow machine would decide; only ceilings hold for it, far above what is
+usual.
 
 All measurements stand in a CSV file beside the picture. Without matplotlib (pip install --group
 soak) there is no picture.
@@ -30,8 +31,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import proof
-from bounded import Limit, Point, Series, second_half, slope, unbounded
-from samples import MEASURES, Samples, of_directory
+from samples import Samples, of_directory
+from soak_judge import SoakJudge
 from soak_ledger import Ledger
 from soak_plot import draw, write_csv
 
@@ -46,11 +47,6 @@ LASTING = ("produce", "work", "look", "reopen")
 """The roles of the programs that live to the end."""
 PASSING = ("produce", "work")
 """Those that are killed and stopped in between."""
-JUDGED_FROM = 300
-"""Seconds that a soak lasts at least in which growth is judged."""
-ROOMY = {"memory": 512 << 20, "descriptors": 300, "threads": 100, "held": 64 << 20}
-ROOMY_DISK = 128 << 20
-"""What a short soak may take at most."""
 KEEP = 5.0
 """Seconds for which finished jobs are kept: the log is read here before they can be trimmed."""
 AFTERMATH = 30.0
@@ -61,15 +57,9 @@ BACKLOG = 10.0
 """Nothing is enqueued while so many seconds' jobs wait: a slow machine is no leak."""
 NUDGE = 0.5
 """Seconds between the turns of those who look, and who open and close."""
-RECENT = 30
-"""Measurements: what counted so long ago may still stand in the log."""
 PATIENCE = 120.0
-HOUR = 3600
 JOB_BYTES = 700
 """What a job takes in the log at most, all its records together, on the average."""
-MIB = 1 << 20
-ANY = float("inf")
-"""A limit that is none."""
 SEGMENT_LEAST, SEGMENT_MOST = 1 << 16, 1 << 20
 
 
@@ -96,6 +86,7 @@ class Soak:
         self._chance = random.Random(seed)  # noqa: S311  # nobody attacks this test
         size = rate * seconds * JOB_BYTES // 50
         self.segment = min(SEGMENT_MOST, max(SEGMENT_LEAST, size))
+        self._judge = SoakJudge(self.samples, seconds, self.segment)
         self._members: dict[str, Member] = {}
         self._given: Counter[str] = Counter()
         self._started = 0
@@ -268,38 +259,7 @@ class Soak:
 
     def violations(self) -> list[str]:
         """Of the jobs, and of what was measured."""
-        found = list(self.ledger.violations)
-        for who in LASTING:
-            for measure in MEASURES:
-                series = self.samples.series[who, measure]
-                found += unbounded(f"{measure} of {who}", series, self._limit(measure, series))
-        disk = self.samples.series["log", "disk"]
-        if self._seconds < JUDGED_FROM:
-            return found + unbounded("the log", disk, Limit(ANY, ceiling=ROOMY_DISK))
-        found += unbounded("the log on the disk", disk, Limit(3 * self.segment, 0.25))
-        more = Limit(ANY, ceiling=0)
-        found += unbounded("the log beyond what counts of it", self._beyond(disk), more)
-        return found
-
-    def _limit(self, measure: str, series: Series) -> Limit:
-        if self._seconds < JUDGED_FROM:
-            return Limit(ANY, ceiling=ROOMY[measure])
-        if measure == "memory":
-            begun = [point.value for point in series if point not in second_half(series)]
-            return Limit(4 * MIB, 0.05, 1.5 * max(begun, default=0) + 16 * MIB)
-        if measure == "held":
-            return Limit(4 * self.segment, ceiling=8 * self.segment)
-        return Limit(4, 0.25, ceiling=100)
-
-    def _beyond(self, disk: Series) -> Series:
-        """What the log takes beyond twice what compaction promises for its live jobs."""
-        live = self.samples.series["log", "live"]
-        beyond = []
-        for number, point in enumerate(disk):
-            most = max(each.value for each in live[max(0, number - RECENT) : number + 1])
-            allowed = 2 * max(4 * self.segment, 3 * most) + 2 * MIB
-            beyond.append(Point(point.at, point.value - allowed))
-        return beyond
+        return [*self.ledger.violations, *self._judge.violations(LASTING)]
 
     def tried(self) -> dict[str, object]:
         """The figures."""
@@ -314,14 +274,8 @@ class Soak:
             "copied by compaction": history.copies,
             "trimmed up to": min(int(path.stem, 16) for path in self.log.glob("*.log")),
             "segment": self.segment,
-            "most": self._figures(lambda series: max(point.value for point in series)),
-            "growth an hour": self._figures(lambda series: slope(second_half(series)) * HOUR),
+            **self._judge.figures(),
         }
-
-    def _figures(self, figure: Callable[[Series], float]) -> dict[str, int]:
-        """One figure of each series, by its name."""
-        named = self.samples.series.items()
-        return {f"{measure} of {who}": round(figure(series)) for (who, measure), series in named}
 
 
 def parse() -> argparse.Namespace:

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from samples import Samples
+from samples import MEASURES, Samples
 from short import short
-from soak import JUDGED_FROM, LASTING, MEASURES, MIB, Soak
+from soak import LASTING, Soak
+from soak_judge import JUDGED_FROM, MIB
 from soak_plot import draw, write_csv
 
 
