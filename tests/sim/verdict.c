@@ -129,8 +129,8 @@ static void count_call(void *context, const struct disk_call *call)
     (void)call;
     if (++v->calls < CALLS_MOST)
         return;
-    printf("{\"violations\": [\"a hang: %s\"]}\n", v->e->text);
-    exit(1);
+    fprintf(stderr, "a hang: %s\n", v->e->text);
+    abort(); /* whoever is told of crashes says which damage it was */
 }
 
 static void watch(struct evidence *v)
