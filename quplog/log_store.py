@@ -77,7 +77,10 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
         PayloadError,
         "too large: one payload may take 4 MiB, and what is enqueued together 64 MiB",
     ),
-    lib.QUPLOG_CORRUPT: (LogCorrupt, "the log is damaged where it had been acknowledged"),
+    lib.QUPLOG_CORRUPT: (
+        LogCorrupt,
+        "the log is damaged where it had been acknowledged: quplog verify shows what else is",
+    ),
     lib.QUPLOG_FULL: (LogFull, "no space is left on the device; nothing was written"),
     lib.QUPLOG_FAILED: (
         LogFailed,
