@@ -81,10 +81,16 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
         LogCorrupt,
         "the log is damaged where it had been acknowledged: quplog verify shows what else is",
     ),
-    lib.QUPLOG_FULL: (LogFull, "no space is left on the device; nothing was written"),
+    lib.QUPLOG_FULL: (
+        LogFull,
+        "no space is left on the device; nothing was written: make room, and do it again",
+    ),
     lib.QUPLOG_FAILED: (
         LogFailed,
-        "the device did not make the log durable, and what became of this write is not known",
+        (
+            "the device did not make the log durable, and what became of this write is not known: "
+            "look at the device, then close and open the JobQueue, which finds out"
+        ),
     ),
     lib.QUPLOG_LOCKED: (
         LogLocked,
