@@ -1,6 +1,6 @@
 """Where mutants are made and tried: a copy of the tree with builds of its own, never the checkout.
 
-    workshop = Workshop(ROOT / "build" / "mutants")
+    workshop = Workshop(ROOT, ROOT / "build" / "mutants")
     workshop.plant(mutant)                       # whatever was planted before is undone
     verdict = workshop.run("test_frame", 60)     # builds what that takes, and no more
 

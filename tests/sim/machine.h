@@ -1,7 +1,7 @@
 /* machine.h: a computer with many processes on one disk, all of it in one thread of this program.
  *
- *     struct machine *machine = machine_new(disk, &plan);
- *     machine_start(machine, "producer", produce, argument);
+ *     struct machine *machine = machine_new(disk, &plan, &watch);
+ *     machine_start(machine, produce, argument);
  *     machine_run(machine);
  *
  * Each simulated process has a registry, descriptors, memory and threads of its own; its threads
