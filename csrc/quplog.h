@@ -248,7 +248,7 @@ typedef struct quplog_record {
     quplog_bytes data;       /* PUT: payload; FINISH: result; RETRY: error; SCHEDULE: rule */
 } quplog_record;
 
-/* What is wrong with a part of a log, or with a file of it. */
+/* What is wrong with a part of a log or, from _HEADER on, with a file, at the cost of no record. */
 enum quplog_damage_kind {
     QUPLOG_DAMAGE_NONE = 0,
     QUPLOG_DAMAGE_FRAME = 1,     /* one frame, whose length can be believed, is not as written */
