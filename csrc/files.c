@@ -33,10 +33,10 @@ static void unlock(struct files *files)
 
 /* ---- the list; with the mutex held ---- */
 
-/* The index of the newest file that begins at or before `lsn`; count if none does. */
+/* The index of the newest segment that begins at or before `lsn`; count if none does. */
 static size_t find(const struct files *files, uint64_t lsn)
 {
-    size_t low = 0, high = files->count;
+    size_t low = files->gone, high = files->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (files->list[middle].base <= lsn)
@@ -44,7 +44,7 @@ static size_t find(const struct files *files, uint64_t lsn)
         else
             high = middle;
     }
-    return low == 0 ? files->count : low - 1;
+    return low == files->gone ? files->count : low - 1;
 }
 
 static void close_file(struct files *files, struct file *file)
@@ -75,30 +75,56 @@ static int note(void *context, const char *name)
         files->capacity = capacity;
     }
     at = files->count++;
-    for (; at > 0 && files->list[at - 1].base > base; at--)
+    for (; at > files->gone && files->list[at - 1].base > base; at--)
         files->list[at] = files->list[at - 1];
     files->list[at] = (struct file){.base = base, .fd = -1, .present = true};
     return 0;
 }
 
-/* List the directory. QUPLOG_OK, _NO_MEMORY, -errno. */
-static int refresh(struct files *files)
+/* Those that were not listed are gone: the unused ones at once, the others stand before the rest. */
+static void sort_out(struct files *files)
 {
-    for (size_t i = 0; i < files->count; i++)
-        files->list[i].present = false;
-    int status = files->io->list(files->io->world, files->dir, note, files);
-    if (status)
-        return status;
-    size_t kept = 0;
+    size_t kept = 0, gone = 0;
     for (size_t i = 0; i < files->count; i++) {
-        struct file *file = &files->list[i];
-        if (!file->present && file->users == 0) {
-            close_file(files, file);
+        struct file file = files->list[i];
+        if (!file.present && file.users == 0) {
+            close_file(files, &file);
             continue;
         }
-        files->list[kept++] = *file;
+        size_t at = kept++;
+        for (; !file.present && at > gone; at--)
+            files->list[at] = files->list[at - 1];
+        files->list[at] = file;
+        gone += !file.present;
     }
     files->count = kept;
+    files->gone = gone;
+}
+
+/* The oldest goes first: if it is there, so is all that follows it. */
+static bool oldest_is_gone(struct files *files)
+{
+    if (files->gone == files->count)
+        return false;
+    int fd = segment_open(files->io, files->dir, files->list[files->gone].base, IO_READ);
+    if (fd >= 0)
+        files->io->close(files->io->world, fd);
+    return fd == -ENOENT;
+}
+
+/* List the directory; again, if others removed segments while it was listed, since it may have been
+ * read past one and not yet come to another that was removed too. QUPLOG_OK, _NO_MEMORY, -errno. */
+static int refresh(struct files *files)
+{
+    int status;
+    do {
+        for (size_t i = 0; i < files->count; i++)
+            files->list[i].present = false;
+        status = files->io->list(files->io->world, files->dir, note, files);
+        if (status)
+            return status;
+        sort_out(files);
+    } while (oldest_is_gone(files));
     return QUPLOG_OK;
 }
 
@@ -147,8 +173,9 @@ int files_borrow(struct files *files, uint64_t lsn, uint64_t head, struct file_u
 {
     lock(files);
     int status = files->closed ? QUPLOG_NOT_FOUND : QUPLOG_OK;
-    uint64_t newest = files->count ? files->list[files->count - 1].base : 0;
-    if (status == QUPLOG_OK && (files->count == 0 || (newest < head && lsn >= newest)))
+    bool any = files->count > files->gone;
+    uint64_t newest = any ? files->list[files->count - 1].base : 0;
+    if (status == QUPLOG_OK && (!any || (newest < head && lsn >= newest)))
         status = refresh(files);
     size_t at = find(files, lsn);
     if (status == QUPLOG_OK)
@@ -169,7 +196,11 @@ int files_borrow(struct files *files, uint64_t lsn, uint64_t head, struct file_u
 void files_give_back(struct files *files, const struct file_use *use)
 {
     lock(files);
-    files->list[find(files, use->base)].users--;
+    size_t at = find(files, use->base);
+    if (at == files->count || files->list[at].base != use->base)
+        for (at = 0; files->list[at].base != use->base;) /* it is gone */
+            at++;
+    files->list[at].users--;
     unlock(files);
 }
 
@@ -193,9 +224,10 @@ static int read_end(struct files *files, uint64_t *end)
 {
     struct segment_header header;
     enum segment_verdict verdict;
-    int status = open_file(files, &files->list[1]);
+    struct file *second = &files->list[files->gone + 1];
+    int status = open_file(files, second);
     if (status == QUPLOG_OK)
-        status = segment_read_header(files->io, files->list[1].fd, &header, &verdict);
+        status = segment_read_header(files->io, second->fd, &header, &verdict);
     if (status == QUPLOG_OK && verdict != SEGMENT_VALID)
         status = QUPLOG_CORRUPT;
     *end = header.prev_end;
@@ -207,13 +239,14 @@ int files_oldest(struct files *files, uint64_t head, uint64_t *base, uint64_t *e
 {
     lock(files);
     int status = files->closed ? QUPLOG_NOT_FOUND : QUPLOG_OK;
-    if (status == QUPLOG_OK && (files->count < 2 || files->list[files->count - 1].base < head))
+    bool two = files->count - files->gone >= 2;
+    if (status == QUPLOG_OK && (!two || files->list[files->count - 1].base < head))
         status = refresh(files);
     if (status == QUPLOG_OK)
-        status = files->count < 2 ? QUPLOG_NOT_FOUND : read_end(files, end);
+        status = files->count - files->gone < 2 ? QUPLOG_NOT_FOUND : read_end(files, end);
     if (status == QUPLOG_OK) {
-        *base = files->list[0].base;
-        *next_base = files->list[1].base;
+        *base = files->list[files->gone].base;
+        *next_base = files->list[files->gone + 1].base;
     }
     unlock(files);
     return status;
@@ -225,7 +258,7 @@ int files_trim(struct files *files, uint64_t first_lsn)
 {
     lock(files);
     int status = files->closed ? QUPLOG_NOT_FOUND : refresh(files);
-    for (size_t i = 0; status == QUPLOG_OK && i + 1 < files->count; i++) {
+    for (size_t i = files->gone; status == QUPLOG_OK && i + 1 < files->count; i++) {
         if (files->list[i + 1].base > first_lsn)
             break;
         status = segment_remove(files->io, files->dir, files->list[i].base);
@@ -241,7 +274,8 @@ int files_trim(struct files *files, uint64_t first_lsn)
 void files_let_go(struct files *files, uint64_t first_lsn)
 {
     lock(files);
-    for (size_t i = 0; i + 1 < files->count && files->list[i + 1].base <= first_lsn; i++)
+    size_t i = files->gone;
+    for (; i + 1 < files->count && files->list[i + 1].base <= first_lsn; i++)
         if (files->list[i].users == 0)
             close_file(files, &files->list[i]);
     unlock(files);
@@ -264,9 +298,9 @@ int files_span(struct files *files, uint64_t zeroed, uint64_t *count, uint64_t *
 {
     int status = QUPLOG_OK;
     lock(files);
-    *count = files->count;
+    *count = files->count - files->gone;
     *bytes = 0;
-    for (size_t i = 0; status == QUPLOG_OK && i < files->count; i++) {
+    for (size_t i = files->gone; status == QUPLOG_OK && i < files->count; i++) {
         struct file *file = &files->list[i];
         bool newest = i + 1 == files->count;
         if (!newest && file->size == 0)
@@ -318,6 +352,7 @@ void files_close(struct files *files)
         for (size_t i = 0; !busy && i < files->count; i++)
             close_file(files, &files->list[i]);
         files->count = busy ? files->count : 0;
+        files->gone = busy ? files->gone : 0;
         unlock(files);
         if (busy) /* a read or a sync is under way: it ends by itself */
             (void)lock_pause(files->io, 1000);

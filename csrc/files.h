@@ -3,7 +3,9 @@
  * Other processes add segments at the one end and remove them at the other. So the list is one of
  * what was found: whoever needs an LSN says by `head` where the newest segment begins, and if that
  * is not known yet, the directory is listed again. Descriptors are a bounded cache; one that is in
- * use is not closed, and reads what it has always read even if its file was removed meanwhile.
+ * use is not closed, and reads what it has always read even if its file was removed meanwhile; but
+ * it is no part of the log any more, and nobody else gets it: segments that came and went after it
+ * would be looked for in it.
  *
  * All functions may be called from any thread.
  */
@@ -26,8 +28,9 @@ struct files {
     const struct io *io;
     int dir;
     struct io_mutex mutex; /* guards what follows */
-    struct file *list;     /* oldest first */
+    struct file *list;     /* oldest first; those that are gone before all others */
     size_t count;
+    size_t gone; /* so many of them were removed, and are still in use */
     size_t capacity;
     size_t open;
     uint64_t uses;
