@@ -81,6 +81,7 @@ static int read_header(struct chain *chain, struct chain_file *file)
     }
     file->size = file->end = stat.size;
     file->valid = verdict == SEGMENT_VALID && file->header.base == file->base;
+    file->misnamed = verdict == SEGMENT_VALID && !file->valid;
     return QUPLOG_OK;
 }
 
@@ -238,6 +239,18 @@ static int link_files(struct chain *chain)
     }
 }
 
+/* Of another log nothing counts. */
+static void read_wrong_names(struct chain *chain, const unsigned char log_id[16])
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        struct chain_file *file = &chain->files[i];
+        if (file->misnamed && memcmp(file->header.log_id, log_id, 16) != 0)
+            file->misnamed = false;
+        if (file->misnamed && file->header.synced_lsn > chain->durable)
+            chain->durable = file->header.synced_lsn;
+    }
+}
+
 /* What the headers say: D, and that all belong to one log. */
 static int read_claims(struct chain *chain)
 {
@@ -258,6 +271,8 @@ static int read_claims(struct chain *chain)
         if (file->header.synced_lsn > chain->durable)
             chain->durable = file->header.synced_lsn;
     }
+    if (first)
+        read_wrong_names(chain, first->header.log_id);
     return QUPLOG_OK;
 }
 
@@ -518,15 +533,15 @@ static int search_headless(struct chain *chain, const struct chain_file *file, i
     return status;
 }
 
-/* D goes on in a file behind that of X. */
-static int search_file(struct chain *chain, const struct chain_file *file)
+/* D goes on in a file: as its header says, or as its name does. */
+static int search_file(struct chain *chain, const struct chain_file *file, bool headed)
 {
     struct segment_cursor cursor = {0};
     int fd = open_file(chain, file);
     if (fd < 0)
         return fd == -ENOENT ? QUPLOG_NOT_FOUND : fd;
     int status = QUPLOG_OK;
-    if (file->valid) {
+    if (headed) {
         segment_cursor_open(&cursor, chain->io, fd, &file->header, file->end);
         status = segment_search_synced(&cursor, SEGMENT_HEADER, &chain->durable);
         segment_cursor_close(&cursor);
@@ -537,7 +552,8 @@ static int search_file(struct chain *chain, const struct chain_file *file)
     return status;
 }
 
-/* D goes on behind X: in the rest of this file, then in all that follow. */
+/* D goes on behind X: in the rest of this file, in all that follow, and in those that by their
+ * header are elsewhere: either may be wrong, header or name. */
 static int search_behind(struct chain *chain)
 {
     const struct chain_file *file = &chain->files[chain->current];
@@ -547,7 +563,10 @@ static int search_behind(struct chain *chain)
         status = search_headless(chain, file, chain->fd);
     size_t i = next_file(chain, chain->current);
     for (; status == QUPLOG_OK && i < chain->count; i = next_file(chain, i))
-        status = search_file(chain, &chain->files[i]);
+        status = search_file(chain, &chain->files[i], chain->files[i].valid);
+    for (i = 0; status == QUPLOG_OK && i < chain->count; i++)
+        if (chain->files[i].misnamed)
+            status = search_file(chain, &chain->files[i], true);
     return status;
 }
 
@@ -575,6 +594,32 @@ static void describe_corrupt(struct chain *chain)
         "undamaged jobs: quplog salvage.",
         chain->report.file, (unsigned long long)chain->report.damage_offset,
         (unsigned long long)chain->lsn, (unsigned long long)chain->durable);
+}
+
+/* The place is that of X all the same: what is to stand there has another name. */
+static void describe_misnamed(struct chain *chain, const struct chain_file *file)
+{
+    char has[SEGMENT_NAME], needs[SEGMENT_NAME];
+    segment_name(file->base, has);
+    segment_name(file->header.base, needs);
+    point_at(chain, chain->files[chain->current].base, chain->lsn);
+    say(chain,
+        "The log breaks off in %s at LSN %llu, and %s is by its header the segment %s. Give each "
+        "segment its own name back, or write a new log with the undamaged jobs: quplog salvage.",
+        chain->report.file, (unsigned long long)chain->lsn, has, needs);
+}
+
+/* The first that would go on at X or behind it. */
+static const struct chain_file *find_misnamed(const struct chain *chain)
+{
+    const struct chain_file *found = NULL;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_file *file = &chain->files[i];
+        if (file->misnamed && file->header.base + file->size > chain->lsn &&
+            (!found || file->header.base < found->header.base))
+            found = file;
+    }
+    return found;
 }
 
 /* Nothing stands at X, but the log goes on elsewhere. */
@@ -621,8 +666,11 @@ int chain_judge(struct chain *chain, enum chain_end *end)
     size_t next = next_file(chain, chain->current);
     bool headless = !chain->files[chain->current].valid;
     if (chain->lsn < chain->durable || headless) {
+        const struct chain_file *misnamed = find_misnamed(chain);
         *end = CHAIN_CORRUPT;
-        if (!headless && !here && next < chain->count && chain->files[next].base > chain->lsn)
+        if (misnamed)
+            describe_misnamed(chain, misnamed);
+        else if (!headless && !here && next < chain->count && chain->files[next].base > chain->lsn)
             describe_gap(chain, &chain->files[next]);
         else
             describe_corrupt(chain);

@@ -6,7 +6,8 @@
  * valid frames in order. When it has come to the end, chain_judge() says what the end is:
  *
  *   Let X be where the next frame would begin, and D the largest synced_lsn in any valid frame or
- *   segment header, those behind X included. If nothing but zeros and no segment follow X, the
+ *   segment header, those behind X included, and those of segments that stand under the name of
+ *   another. If nothing but zeros and no segment follow X, the
  *   log ends cleanly there. Else, if X >= D, what stands at X is torn: it was never known to be
  *   durable, so nobody was told that it is. If X < D, acknowledged bytes are damaged: corrupt.
  *
@@ -33,6 +34,7 @@ struct chain_file {
     uint64_t end; /* offset behind the last byte that counts */
     struct segment_header header;
     bool valid;      /* its header is */
+    bool misnamed;   /* no: it is that of another segment of this log */
     bool superseded; /* no part of the log: between a prev_end and the base of its segment */
     bool trimmed;    /* older than the log: to be removed once the end was not called corrupt */
 };

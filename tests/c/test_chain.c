@@ -348,6 +348,86 @@ TEST(a_segment_of_another_log_is_named_and_refused)
     build_end(&b);
 }
 
+/* ---- wrong names ---- */
+
+static void give_name(const struct builder *b, uint64_t base, uint64_t to)
+{
+    char from_name[SEGMENT_NAME], to_name[SEGMENT_NAME];
+    segment_name(base, from_name);
+    segment_name(to, to_name);
+    REQUIRE(renameat(b->dir, from_name, b->dir, to_name) == 0);
+}
+
+static void begin_anew(void)
+{
+    lab_remove(test_directory());
+    REQUIRE(mkdir(test_directory(), 0700) == 0);
+}
+
+/* A segment, and two more behind it, of which the frames say what is synced; the bases of these. */
+static uint64_t build_three(struct builder *b, uint64_t bases[2], bool synced)
+{
+    uint64_t last = 0, end = 0;
+    build_begin(b);
+    build_ops(b, 0);
+    for (int i = 0; i < 2; i++) {
+        end = i ? end : b->next;
+        build_segment(b, b->next, b->next, 0);
+        bases[i] = b->segment.header.base;
+        last = build_ops(b, synced ? last : 0);
+        last = build_ops(b, synced ? last : 0);
+    }
+    return end;
+}
+
+TEST(segments_that_exchanged_their_names_are_corrupt_if_they_were_synced)
+{
+    for (int synced = 0; synced < 2; synced++) {
+        struct builder b;
+        uint64_t bases[2], x = build_three(&b, bases, synced);
+        give_name(&b, bases[0], 1 << 30);
+        give_name(&b, bases[1], bases[0]);
+        give_name(&b, 1 << 30, bases[1]);
+        struct verdict v = judge();
+        CHECK_EQUAL(v.end, synced ? CHAIN_CORRUPT : CHAIN_TORN);
+        CHECK_EQUAL(v.x, x);
+        CHECK(!synced || strstr(v.report.message, "its own name"));
+        build_end(&b);
+        begin_anew();
+    }
+}
+
+TEST(a_synced_segment_with_any_other_name_is_corrupt)
+{
+    static const uint64_t names[] = {1 << 30, (uint64_t)1 << 50, 24 * 512};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct builder b;
+        uint64_t bases[2];
+        (void)build_three(&b, bases, true);
+        give_name(&b, bases[1], names[i]);
+        struct verdict v = judge();
+        CHECK_EQUAL(v.end, CHAIN_CORRUPT);
+        CHECK(strstr(v.report.message, "its own name"));
+        build_end(&b);
+        begin_anew();
+    }
+}
+
+TEST(an_older_segment_that_also_has_another_name_is_no_witness_of_a_loss)
+{
+    struct builder b;
+    char from[SEGMENT_NAME], to[SEGMENT_NAME];
+    uint64_t bases[2];
+    (void)build_three(&b, bases, true);
+    segment_name(bases[0], from);
+    segment_name(1 << 30, to);
+    REQUIRE(linkat(b.dir, from, b.dir, to, 0) == 0);
+    struct verdict v = judge();
+    CHECK_EQUAL(v.end, CHAIN_TORN); /* what has the wrong name is set aside */
+    CHECK_EQUAL(v.frames, 5);
+    build_end(&b);
+}
+
 TEST(a_segment_of_a_newer_version_is_unsupported)
 {
     struct builder b;
@@ -583,8 +663,7 @@ TEST(a_segment_missing_behind_first_lsn_is_corrupt_with_or_without_leftovers)
             CHECK_EQUAL(v.status, QUPLOG_OK);
             CHECK_EQUAL(v.end, CHAIN_CORRUPT);
             CHECK(strstr(v.report.message, "missing"));
-            lab_remove(test_directory());
-            REQUIRE(mkdir(test_directory(), 0700) == 0);
+            begin_anew();
             build_end(&b);
         }
 }
@@ -1251,6 +1330,9 @@ int main(int argc, char **argv)
         LISTED(a_missing_middle_segment_that_was_never_synced_is_torn),
         LISTED(a_missing_first_segment_is_corrupt_and_never_an_empty_beginning),
         LISTED(a_segment_of_another_log_is_named_and_refused),
+        LISTED(segments_that_exchanged_their_names_are_corrupt_if_they_were_synced),
+        LISTED(a_synced_segment_with_any_other_name_is_corrupt),
+        LISTED(an_older_segment_that_also_has_another_name_is_no_witness_of_a_loss),
         LISTED(a_segment_of_a_newer_version_is_unsupported),
         LISTED(a_beheaded_last_segment_is_torn_before_d_and_corrupt_behind_it),
         LISTED(a_beheaded_unsynced_segment_in_the_middle_is_torn),

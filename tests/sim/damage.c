@@ -361,6 +361,27 @@ static void double_file(struct exhibit *e, uint64_t index, uint64_t *chance)
     place_copy(e, index, chance, false);
 }
 
+static uint64_t count_exchanges(const struct reference *r)
+{
+    return r->file_count * (r->file_count - 1) / 2;
+}
+
+static void exchange_names(struct exhibit *e, uint64_t index, uint64_t *chance)
+{
+    (void)chance;
+    size_t second = 1;
+    for (; index >= second; second++)
+        index -= second;
+    size_t pair[2] = {(size_t)index, second};
+    for (int i = 0; i < 2; i++) {
+        const struct reference_file *other = &e->reference->files[pair[1 - i]];
+        e->files[pair[i]] = (struct exhibit_file){
+            .bytes = other->bytes, .size = other->size, .changed = true, .moved = true};
+    }
+    e->strange = true;
+    say(e, "%s and %s have exchanged their names", name_of(e, pair[0]), name_of(e, pair[1]));
+}
+
 /* A segment that is no longer there, or as it was. */
 static uint64_t count_returns(const struct reference *r)
 {
@@ -486,6 +507,7 @@ const struct damage_family DAMAGE_FAMILIES[] = {
     {"segments missing", count_sets, lose_files},
     {"segments foreign", count_foreign, take_foreign},
     {"segments renamed", count_renames, rename_file},
+    {"names exchanged", count_exchanges, exchange_names},
     {"segments doubled", count_renames, double_file},
     {"segments back", count_returns, bring_back},
     {"files added", count_junk, add_junk},

@@ -80,7 +80,7 @@ static void look_at_file(struct evidence *v, size_t file)
     v->headers[file] = copy_is_intact(v, file, 0) + copy_is_intact(v, file, COPY_AT);
     v->headed += v->headers[file] > 0 || now->moved;
     v->disguised[file] = is_disguised(v, file);
-    if (v->headers[file] && as_was->header.synced_lsn > v->durable)
+    if ((v->headers[file] || now->moved) && as_was->header.synced_lsn > v->durable)
         v->durable = as_was->header.synced_lsn;
     for (size_t i = as_was->first; i < as_was->end; i++) {
         const struct history_frame *frame = &v->r->history->frames[i];
@@ -89,7 +89,7 @@ static void look_at_file(struct evidence *v, size_t file)
                        (!now->changed || memcmp(now->bytes + at, frame->bytes, length) == 0);
         v->there[i] = (v->intact[i] && !v->disguised[file]) || now->moved;
         v->all = v->all && v->intact[i];
-        if (v->intact[i] && frame->frame.synced_lsn > v->durable)
+        if ((v->intact[i] || now->moved) && frame->frame.synced_lsn > v->durable)
             v->durable = frame->frame.synced_lsn;
     }
 }
