@@ -28,6 +28,7 @@ static const quplog_spec LAB_SPEC = {
 static inline quplog_options lab_options(void)
 {
     return (quplog_options){.segment_size = LAB_SEGMENT,
+                            .lock_timeout_us = 10 * INT64_C(1000000),
                             .keep_succeeded_us = -1,
                             .keep_failed_us = -1,
                             .flush_interval_us = INT64_C(3600) * 1000000};
