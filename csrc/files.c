@@ -81,7 +81,7 @@ static int note(void *context, const char *name)
     return 0;
 }
 
-/* Those that were not listed are gone: the unused ones at once, the others stand before the rest. */
+/* Those that were not listed are gone: the unused ones at once, the others go before the rest. */
 static void sort_out(struct files *files)
 {
     size_t kept = 0, gone = 0;

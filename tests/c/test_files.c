@@ -35,7 +35,7 @@ static uint64_t in(unsigned n)
     return (uint64_t)n * STEP + SEGMENT_HEADER;
 }
 
-TEST(what_came_and_went_is_not_looked_for_in_a_removed_segment_that_is_still_read)
+TEST(what_came_and_went_is_not_looked_for_in_a_removed_segment_still_read)
 {
     struct files files;
     struct file_use use, other;
@@ -120,7 +120,7 @@ TEST(a_listing_that_others_overtake_is_made_again)
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
-        LISTED(what_came_and_went_is_not_looked_for_in_a_removed_segment_that_is_still_read),
+        LISTED(what_came_and_went_is_not_looked_for_in_a_removed_segment_still_read),
         LISTED(a_listing_that_others_overtake_is_made_again),
     };
     return RUN(tests, argc, argv);

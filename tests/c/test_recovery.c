@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "chain.h"
 #include "log_builder.h"
 
 enum { SMALL = 200, BIG = 6000 };
@@ -119,6 +120,33 @@ TEST(what_was_read_is_called_durable_only_when_it_was_synced)
     CHECK_EQUAL(faulty_lies(f), 0);
     lab_close(q);
     faulty_free(f);
+}
+
+/* What the first frame behind `lsn` says is durable. */
+static uint64_t claimed_behind(const char *path, uint64_t lsn)
+{
+    struct chain chain;
+    struct frame frame = {0};
+    uint64_t at = 0;
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(chain_open(&chain, io_system(), dir) == QUPLOG_OK);
+    while (at <= lsn)
+        REQUIRE(chain_next(&chain, &frame, &at) == QUPLOG_OK);
+    chain_close(&chain);
+    close(dir);
+    return frame.synced_lsn;
+}
+
+/* Whoever wrote it may have been killed before he synced it. */
+TEST(a_goodbye_that_was_read_is_no_sign_that_it_is_durable)
+{
+    quplog *q = lab_open(NULL, lab_path("log"));
+    lab_put_many(q, 0, 10, SMALL);
+    uint64_t goodbye = lab_stats(q).tail_lsn;
+    lab_close(q);
+    q = lab_open(NULL, lab_path("log"));
+    CHECK(claimed_behind(lab_path("log"), goodbye) <= goodbye);
+    lab_close(q);
 }
 
 TEST(a_clean_close_says_so_and_a_killed_one_does_not)
@@ -276,6 +304,21 @@ TEST(a_torn_end_twice_in_a_row_and_old_bytes_never_come_back)
     q = lab_open(NULL, lab_path("second"));
     lab_expect(q, 20);
     CHECK_EQUAL(lab_segments(lab_path("second")).count, 3);
+    lab_close(q);
+}
+
+/* LSNs of a segment that was never synced were given out too. */
+TEST(the_base_behind_a_torn_end_is_above_every_file_that_stands_there)
+{
+    struct builder b;
+    uint64_t above = UINT64_C(3) << 36;
+    build_begin(&b);
+    uint64_t torn = build_ops(&b, 0);
+    lab_spoil(test_directory(), 0, torn + 60);
+    build_segment(&b, above, b.next, 0);
+    build_end(&b);
+    quplog *q = lab_open(NULL, test_directory());
+    CHECK(last_base(test_directory()) > above);
     lab_close(q);
 }
 
@@ -838,6 +881,7 @@ int main(int argc, char **argv)
         LISTED(a_killed_log_goes_on_in_its_segment_without_a_new_file),
         LISTED(each_segment_that_may_not_be_durable_is_synced_before_the_log_is_open),
         LISTED(what_was_read_is_called_durable_only_when_it_was_synced),
+        LISTED(a_goodbye_that_was_read_is_no_sign_that_it_is_durable),
         LISTED(a_clean_close_says_so_and_a_killed_one_does_not),
         LISTED(ids_jump_after_an_unclean_end_in_another_boot_only),
         LISTED(a_spare_from_before_a_power_cut_is_made_anew),
@@ -845,6 +889,7 @@ int main(int argc, char **argv)
         LISTED(ids_that_a_torn_end_may_have_taken_along_are_not_given_again),
         LISTED(a_kill_before_the_first_open_op_leaves_a_new_log),
         LISTED(a_torn_end_twice_in_a_row_and_old_bytes_never_come_back),
+        LISTED(the_base_behind_a_torn_end_is_above_every_file_that_stands_there),
         LISTED(a_kill_between_the_new_segment_and_its_first_frame_goes_on_there),
         LISTED(a_recovery_cut_at_any_step_is_repeated_with_the_same_result),
         LISTED(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step),
