@@ -85,6 +85,8 @@ bool chain_recheck(struct chain *chain);
 /* At X: find D, name the end, and fill in the report. QUPLOG_NOT_FOUND: as chain_next(), which is
  * to be called to go on. */
 int chain_judge(struct chain *chain, enum chain_end *end);
+/* The frame at `lsn` is whole, but makes no sense to who applied it: fill in the report. */
+void chain_blame(struct chain *chain, uint64_t lsn);
 /* At X: whether the frames read make the whole state. If not, the log was trimmed, and X stands
  * before the TRIM: only a chain that was cut may end there. */
 bool chain_whole(const struct chain *chain);

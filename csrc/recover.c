@@ -18,6 +18,8 @@ static int replay(struct chain *chain, struct recovery *recovery, enum chain_end
             const struct segment_header *header = &chain->files[chain->current].header;
             memcpy(recovery->boot_id, header->boot_id, sizeof recovery->boot_id);
             status = recovery->visit(recovery->context, &frame, lsn);
+            if (status == QUPLOG_CORRUPT)
+                chain_blame(chain, lsn);
         }
         if (status == QUPLOG_OK)
             continue;

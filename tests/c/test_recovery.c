@@ -612,6 +612,20 @@ TEST(an_op_of_a_newer_writer_is_unsupported)
     CHECK_EQUAL(lab_try_reading(test_directory(), &q, &report), QUPLOG_UNSUPPORTED);
 }
 
+TEST(a_record_that_makes_no_sense_although_its_sum_holds_is_told_with_its_place)
+{
+    struct builder b;
+    build_begin(&b);
+    uint64_t lsn = build_frame(&b, FRAME_OPS, 80, 0); /* filled with what is no op */
+    build_end(&b);
+    quplog *q;
+    quplog_report report;
+    CHECK_EQUAL(lab_try(NULL, test_directory(), &q, &report), QUPLOG_CORRUPT);
+    CHECK_EQUAL(report.damage_lsn, lsn);
+    CHECK_TEXT(report.file, "0000000000000000.log");
+    CHECK(strstr(report.message, "makes no sense"));
+}
+
 TEST(leftover_temporary_segments_are_removed_by_the_owner_and_ignored_by_readers)
 {
     const char *path = lab_path("log");
@@ -904,6 +918,7 @@ int main(int argc, char **argv)
         LISTED(a_segment_with_the_header_of_another_log_is_corrupt_if_it_had_been_durable),
         LISTED(a_frame_of_a_newer_writer_is_unsupported_and_nothing_is_changed),
         LISTED(an_op_of_a_newer_writer_is_unsupported),
+        LISTED(a_record_that_makes_no_sense_although_its_sum_holds_is_told_with_its_place),
         LISTED(leftover_temporary_segments_are_removed_by_the_owner_and_ignored_by_readers),
         LISTED(a_directory_with_only_a_leftover_temporary_becomes_a_new_log),
         LISTED(every_truncation_gives_a_prefix_or_is_refused),
