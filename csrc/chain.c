@@ -103,6 +103,11 @@ static uint64_t end_before(const struct chain_file *file)
     return file->valid ? file->header.prev_end : file->base;
 }
 
+static bool of_one_log(const struct chain_file *a, const struct chain_file *b)
+{
+    return memcmp(a->header.log_id, b->header.log_id, sizeof a->header.log_id) == 0;
+}
+
 static size_t next_file(const struct chain *chain, size_t at)
 {
     do
@@ -142,16 +147,17 @@ static int walk(struct chain *chain, uint64_t *end, uint64_t *first_lsn)
     }
 }
 
-/* Whether the frames of a file go on to `prev_end`. If they do not, a segment is missing behind it,
- * or its end was lost. Its size alone does not tell: space is zeroed ahead, further than a small
- * segment behind it may reach. So before `prev_end` no zeros must stand, or frames up to it. */
-static int joins(struct chain *chain, const struct chain_file *file, uint64_t prev_end,
+/* Whether the frames of a file go on to where `next` begins. If they do not, a segment is missing
+ * behind it, or its end was lost, or it belongs to another log. Its size alone does not tell: space
+ * is zeroed ahead, further than a small segment behind it may reach. So before that place no zeros
+ * must stand, or frames up to it. */
+static int joins(struct chain *chain, const struct chain_file *file, const struct chain_file *next,
                  bool *joined)
 {
-    uint64_t end = prev_end - file->base, used, stopped = 0, unused = 0;
+    uint64_t end = end_before(next) - file->base, used, stopped = 0, unused = 0;
     uint64_t from = end > 2 * SEGMENT_HEADER ? end - SEGMENT_HEADER : SEGMENT_HEADER;
     *joined = false;
-    if (!file->valid || file->size < end)
+    if (!file->valid || file->size < end || (next->valid && !of_one_log(file, next)))
         return QUPLOG_OK;
     int fd = look_into(chain, file, end);
     if (fd < 0)
@@ -199,8 +205,7 @@ static void begin_at_trim(struct chain *chain, size_t at, uint64_t first_lsn)
     const struct chain_file *start = &chain->files[chain->start];
     for (size_t i = 0; i < chain->start; i++) {
         struct chain_file *file = &chain->files[i];
-        file->trimmed = file->valid && !file->superseded &&
-                        memcmp(file->header.log_id, start->header.log_id, 16) == 0;
+        file->trimmed = file->valid && !file->superseded && of_one_log(file, start);
         file->superseded = !file->trimmed;
     }
 }
@@ -223,7 +228,7 @@ static int link_files(struct chain *chain)
         if (holder < 0)
             return QUPLOG_OK;
         struct chain_file *previous = &chain->files[holder];
-        int status = joins(chain, previous, prev_end, &joined);
+        int status = joins(chain, previous, &chain->files[at], &joined);
         if (status == QUPLOG_OK && !joined) {
             status = find_trim(chain, at, &first_lsn);
             if (status == QUPLOG_OK && first_lsn >= chain->files[at].base) {
@@ -240,11 +245,11 @@ static int link_files(struct chain *chain)
 }
 
 /* Of another log nothing counts. */
-static void read_wrong_names(struct chain *chain, const unsigned char log_id[16])
+static void read_wrong_names(struct chain *chain, const struct chain_file *first)
 {
     for (size_t i = 0; i < chain->count; i++) {
         struct chain_file *file = &chain->files[i];
-        if (file->misnamed && memcmp(file->header.log_id, log_id, 16) != 0)
+        if (file->misnamed && !of_one_log(file, first))
             file->misnamed = false;
         if (file->misnamed && file->header.synced_lsn > chain->durable)
             chain->durable = file->header.synced_lsn;
@@ -262,7 +267,7 @@ static int read_claims(struct chain *chain)
             continue;
         if (!first)
             first = file;
-        if (memcmp(file->header.log_id, first->header.log_id, 16) != 0) {
+        if (!of_one_log(file, first)) {
             point_at(chain, file->base, file->base);
             say(chain, "%s belongs to another log: move it out of this directory.",
                 chain->report.file);
@@ -272,7 +277,7 @@ static int read_claims(struct chain *chain)
             chain->durable = file->header.synced_lsn;
     }
     if (first)
-        read_wrong_names(chain, first->header.log_id);
+        read_wrong_names(chain, first);
     return QUPLOG_OK;
 }
 

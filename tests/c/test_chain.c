@@ -732,6 +732,34 @@ TEST(what_is_not_proved_to_be_trimmed_is_set_aside_and_not_removed)
     build_end(&b);
 }
 
+/* Its own neighbour was removed already: a trimming that stopped there must still open. */
+TEST(a_leftover_of_another_log_that_would_join_is_set_aside)
+{
+    for (int neighbour = 0; neighbour < 2; neighbour++) {
+        struct builder b;
+        uint64_t bases[SEGMENTS];
+        struct segment foreign;
+        build_trimmed(&b, bases, true);
+        struct segment_header header = {
+            .base = bases[2], .prev_end = bases[2], .salt = 5, .log_id = "not of this log"};
+        off_t end = (off_t)(bases[3] - bases[2]);
+        remove_segment(bases[2]);
+        if (!neighbour)
+            remove_segment(bases[1]);
+        REQUIRE(segment_create(io_system(), b.dir, &header, LAB_SEGMENT, false, &foreign) == 0);
+        REQUIRE(pwrite(foreign.fd, "its end", 7, end - 8) == 7 && !ftruncate(foreign.fd, end));
+        close(foreign.fd);
+        struct verdict v = judge();
+        CHECK_EQUAL(v.status, QUPLOG_OK);
+        CHECK_EQUAL(v.end, CHAIN_CLEAN);
+        CHECK_EQUAL(v.first, bases[FIRST] + SEGMENT_HEADER);
+        CHECK_EQUAL(v.superseded, 1);
+        CHECK_EQUAL(v.trimmed, neighbour ? 2 : 1);
+        begin_anew();
+        build_end(&b);
+    }
+}
+
 /* The TRIM was not synced and is lost, the header behind it was not: nothing was unlinked, and
  * only the old segments still have the counters. */
 TEST(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it)
@@ -1348,6 +1376,7 @@ int main(int argc, char **argv)
         LISTED(an_unsynced_end_that_is_lost_behind_a_trim_is_torn_as_ever),
         LISTED(a_gap_that_no_trim_explains_is_corrupt),
         LISTED(what_is_not_proved_to_be_trimmed_is_set_aside_and_not_removed),
+        LISTED(a_leftover_of_another_log_that_would_join_is_set_aside),
         LISTED(a_trim_that_was_lost_trims_nothing_although_a_later_header_repeats_it),
         LISTED(a_segment_that_ends_in_a_payload_of_zeros_is_no_gap),
         LISTED(a_gap_before_a_segment_that_a_recovery_began_is_seen),
