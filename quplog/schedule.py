@@ -52,10 +52,18 @@ class Rule(Protocol):
         """Return the time of the first run of a schedule that is made now."""
         ...
 
-    def tick(self, next_us: int, now_us: int, random: Callable[[], float] = uniform) -> Tick:
+    def tick(
+        self,
+        next_us: int,
+        now_us: int,
+        random: Callable[[], float] = uniform,
+        *,
+        most: int = RUNS_MAX,
+    ) -> Tick:
         """Return what is to happen now to a schedule whose next run is at `next_us`.
 
-        `random` gives numbers from 0 up to 1, for jitter. Before `next_us` nothing happens.
+        `random` gives numbers from 0 up to 1, for jitter. Before `next_us` nothing happens. There
+        are at most `most` runs; what is left of more is due at once.
         """
         ...
 
@@ -100,13 +108,20 @@ class Every:
         """Return the time of the first run: after one period, or now."""
         return now_us if start_now else now_us + self.period_us
 
-    def tick(self, next_us: int, now_us: int, random: Callable[[], float] = uniform) -> Tick:
+    def tick(
+        self,
+        next_us: int,
+        now_us: int,
+        random: Callable[[], float] = uniform,
+        *,
+        most: int = RUNS_MAX,
+    ) -> Tick:
         """Return the runs that are due, as `missed` says, and the next one on the grid."""
         if now_us < next_us:
             return Tick((), next_us)
         count = (now_us - next_us) // self.period_us + 1
         if self.missed == "all":
-            count = min(count, RUNS_MAX)
+            count = min(count, most)
         after_us = next_us + count * self.period_us
         last_us = after_us - self.period_us
         if self.missed == "all":

@@ -17,12 +17,15 @@ from msgpack import packb, unpackb
 from msgpack.exceptions import UnpackException
 
 from quplog.clock import from_us
-from quplog.errors import JobNotFound, UnsupportedFormat
+from quplog.errors import JobNotFound, PayloadError, QuplogError, UnsupportedFormat
 from quplog.job import JobSpec, PutOptions
 from quplog.printable import plain
-from quplog.schedule import Rule, from_wire
+from quplog.schedule import RUNS_MAX, Rule, from_wire
 from quplog.store import Put, PutSpec, ScheduleChange, Store, StoredSchedule
 from quplog.task import UsingOptions, check_name, put_options
+
+TICK_BYTES = 8 << 20
+"""The payloads of one tick take about so much at most: it is one frame, which has a limit."""
 
 logger = logging.getLogger("quplog")
 
@@ -140,25 +143,24 @@ class Ticker:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._told: set[tuple[str, int]] = set()
-        """The schedules, by id and version, that this version of quplog was said not to read."""
+        """The schedules, by id and version, of which it was said that they make no jobs."""
 
     def tick_due(self) -> None:
         """Tick every schedule whose time has come.
 
-        One that only a newer version of quplog can read is left as it stands, for such a version;
-        the store asks again in a second.
+        One that only a newer version of quplog can read, or whose job the store does not take, is
+        left as it stands, and the others tick on; the store asks again in a second.
         """
         for stored in self._store.schedules(due_only=True):
             try:
-                recurring = Recurring.from_bytes(stored.rule, stored.id)
-            except UnsupportedFormat as error:
+                self._tick(stored, Recurring.from_bytes(stored.rule, stored.id))
+            except (UnsupportedFormat, PayloadError) as error:
                 self._tell(stored, error)
-            else:
-                self._tick(stored, recurring)
 
     def _tick(self, stored: StoredSchedule, recurring: Recurring) -> None:
         now_us = self._store.now_us()
-        tick = recurring.rule.tick(stored.next_us, now_us)
+        most = max(1, min(RUNS_MAX, TICK_BYTES // max(1, len(recurring.payload))))
+        tick = recurring.rule.tick(stored.next_us, now_us, most=most)
         puts = [
             Put(recurring.spec, recurring.payload, run_us if run_us > now_us else 0)
             for run_us in tick.runs
@@ -167,10 +169,10 @@ class Ticker:
         # False: somebody else was faster, or it was changed; it is looked at again when it is due.
         self._store.change_schedule(change, puts, sync=False)
 
-    def _tell(self, stored: StoredSchedule, error: UnsupportedFormat) -> None:
+    def _tell(self, stored: StoredSchedule, error: QuplogError) -> None:
         if (stored.id, stored.version) not in self._told:
             self._told.add((stored.id, stored.version))
-            logger.warning("%s", error)
+            logger.warning("schedule %s makes no jobs: %s", plain(stored.id), error)
 
 
 def _change(

@@ -158,8 +158,9 @@ class WorkerPool:
         except LogFailed as error:
             logger.error("a worker ends: %s", error)  # noqa: TRY400  # the text says it all
             self._alarm(error)
-        except Exception:
+        except Exception as error:
             logger.exception("a worker ends, and its job goes back")
+            self._alarm(error)
         finally:
             self._news.put(threading.current_thread())
 
@@ -180,8 +181,9 @@ class WorkerPool:
                 logger.error("the helper of the workers ends: %s", error)  # noqa: TRY400
                 self._alarm(error)
                 return
-            except Exception:
+            except Exception as error:
                 logger.exception("the helper of the workers ends")
+                self._alarm(error)
                 return
 
 

@@ -361,6 +361,18 @@ def test_a_forged_schedule_does_not_end_the_ticks_of_the_others(
     assert [job.result() for job in jq.jobs()] == ["ran"]
 
 
+def test_a_tick_of_many_large_jobs_does_not_outgrow_a_frame(jq: JobQueue) -> None:
+    @jq.task()
+    def report(pad: bytes) -> None: ...
+
+    jq.schedule(report.job(bytes(1 << 20)), every=3600, missed="all")
+    end_us = set_next(jq, "report", -99 * HOUR_US) + 100 * HOUR_US
+    while stored(jq, "report").next_us < end_us:
+        jq.drain(PATIENCE)
+    assert stored(jq, "report").next_us == end_us
+    assert sum(jq.counts().values()) == 100
+
+
 def test_wrong_schedules_are_refused(jq: JobQueue) -> None:
     @jq.task()
     def report(name: str) -> None: ...

@@ -153,6 +153,11 @@ def test_another_rule_is_another_rule() -> None:
     assert len({str(rule.to_wire()) for rule in rules}) == len(set(rules)) == len(rules)
 
 
+def test_what_is_left_of_too_many_runs_is_due_at_once() -> None:
+    tick = Every(HOUR, "all").tick(10 * HOUR, 19 * HOUR, most=3)
+    assert tick == Tick((10 * HOUR, 11 * HOUR, 12 * HOUR), 13 * HOUR)
+
+
 @pytest.mark.parametrize(
     "wire",
     [
