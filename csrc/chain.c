@@ -650,9 +650,9 @@ void chain_blame(struct chain *chain, uint64_t lsn)
 {
     point_at(chain, chain->files[chain->current].base, lsn);
     say(chain,
-        "The record in %s at offset %llu (LSN %llu) has a sum that holds, but makes no sense: it was "
-        "not quplog that wrote it. Nothing was changed. Restore a backup, or write a new log with "
-        "the other jobs: quplog salvage.",
+        "The record in %s at offset %llu (LSN %llu) has a sum that holds, but makes no sense: it "
+        "was not quplog that wrote it. Nothing was changed. Restore a backup, or write a new log "
+        "with the other jobs: quplog salvage.",
         chain->report.file, (unsigned long long)chain->report.damage_offset,
         (unsigned long long)lsn);
 }
