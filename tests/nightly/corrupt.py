@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Damage reference logs in every way, and see that they are opened with the same jobs, "
         "called corrupt, or torn within what was not synced, and that verify and salvage find all.",
-        most=(0, "at most so many damages of each kind of each log; 0: all"),
+        most=proof.Size(0, "at most so many damages of each kind of each log; 0: all", least=0),
         jobs=JOBS,
     )
     parser.add_argument("--sanitize", action="store_true", help="under ASAN and UBSAN")
@@ -42,22 +42,27 @@ def count(program: Path, options: list[str]) -> int:
     return int(json.loads(done.stdout)["chosen"])
 
 
-def main() -> int:
-    arguments = parse()
+def prove(arguments: argparse.Namespace, answer: proof.Answer) -> None:
     sanitize = ("QUPLOG_SANITIZE=address,undefined",) if arguments.sanitize else ()
     folder = "corrupt-sanitized" if arguments.sanitize else "corrupt"
     program = proof.build("prove_corruption", *sanitize, folder=folder)
     options = ["--seed", str(arguments.seed)]
     options += ["--most", str(arguments.most)] if arguments.most else ["--all"]
     way = proof.Progress("damages", count(program, options))
-    answers = Shares(program, "damages", way, environment=ABORT).run(arguments.jobs, *options)
-    violations = [violation for answer in answers for violation in answer["violations"]]
+    found = Shares(program, "damages", way, environment=ABORT).run(arguments.jobs, *options)
     sums: dict[str, Counter[str]] = {"families": Counter(), "answers": Counter()}
     for name, total in sums.items():
-        for answer in answers:
-            total.update(answer.get(name, {}))
-    tried = {"damages": sum(answer.get("damages", 0) for answer in answers), **sums}
-    return proof.conclude("corrupt", arguments.seed, tried, violations)
+        for each in found:
+            total.update(each.get(name, {}))
+    answer.tried = {"damages": sum(each.get("damages", 0) for each in found), **sums}
+    answer.violations += [violation for each in found for violation in each["violations"]]
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("corrupt", arguments.seed) as answer:
+        prove(arguments, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

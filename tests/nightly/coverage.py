@@ -32,7 +32,7 @@ def run(command: list[object]) -> bytes:
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, cwd=BUILD, check=False)
     if done.returncode:
-        sys.exit(f"{words[0]} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
+        raise proof.BuildError(f"{words[0]} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
     return done.stdout
 
 
@@ -72,15 +72,16 @@ def tell_missing(name: str, found: list[tuple[int, int]]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = proof.parser(__doc__.splitlines()[0], least=(95, "percent of the branches"))
+    parser = proof.parser(
+        __doc__.splitlines()[0], least=proof.Size(95, "percent of the branches", least=0)
+    )
     parser.add_argument("--missing", action="store_true", help="list what is not taken")
     return parser.parse_args()
 
 
-def main() -> int:
-    arguments = parse()
+def prove(arguments: argparse.Namespace, answer: proof.Answer) -> None:
     run_tests()
-    percent, violations = {}, []
+    percent: dict[str, float] = {}
     taken = total = 0
     for name in FILES:
         found = list(branches(name))
@@ -90,11 +91,19 @@ def main() -> int:
         print(f"{name + '.c':12} {here:4} of {len(found):4} branches, {percent[f'{name}.c']} %",
               file=sys.stderr)  # fmt: skip
         if percent[f"{name}.c"] < arguments.least:
-            violations.append(f"{name}.c: {percent[f'{name}.c']} % of its branches are taken")
+            answer.violations.append(
+                f"{name}.c: {percent[f'{name}.c']} % of its branches are taken"
+            )
         if arguments.missing:
             tell_missing(name, found)
-    tried = {"branches": total, "taken": taken, "percent": percent}
-    return proof.conclude("coverage", arguments.seed, tried, violations)
+    answer.tried = {"branches": total, "taken": taken, "percent": percent}
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("coverage", arguments.seed) as answer:
+        prove(arguments, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

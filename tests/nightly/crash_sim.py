@@ -20,8 +20,10 @@ def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Let many simulated processes work on one log, cut the power at the changes they make to "
         "the disk, recover, cut again during recovery, and judge what is left.",
-        states=(10_000_000, "how many disks after a crash are judged"),
-        exhaustive=(4, "also every sequence of up to so many operations; 0: none"),
+        states=proof.Size(10_000_000, "how many disks after a crash are judged; 0: none", least=0),
+        exhaustive=proof.Size(
+            4, "also every sequence of up to so many operations; 0: none", least=0
+        ),
         jobs=JOBS,
     )
     parser.add_argument(
@@ -32,11 +34,12 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def add_up(tried: dict[str, Any], answers: list[dict[str, Any]], violations: list[str]) -> None:
-    """Put the answers of some programs together."""
-    for answer in answers:
-        violations += answer.pop("violations")
-        for name, number in answer.items():
+def add_up(answer: proof.Answer, found: list[dict[str, Any]]) -> None:
+    """Put the answers of some programs to the others'."""
+    tried: dict[str, Any] = answer.tried
+    for each in found:
+        answer.violations += each.pop("violations")
+        for name, number in each.items():
             if isinstance(number, list):
                 so_far = tried.get(name, [0] * len(number))
                 tried[name] = [a + b for a, b in zip(so_far, number, strict=True)]
@@ -44,25 +47,26 @@ def add_up(tried: dict[str, Any], answers: list[dict[str, Any]], violations: lis
                 tried[name] = tried.get(name, 0) + number
 
 
-def main() -> int:
-    arguments = parse()
+def prove(arguments: argparse.Namespace, answer: proof.Answer) -> None:
     program = proof.build("prove_crash", "QUPLOG_FAILPOINTS=ON", folder="crash")
-    tried: dict[str, Any] = {}
-    violations: list[str] = []
     if arguments.exhaustive:
         about = 8**arguments.exhaustive * 2 * 25
         way = proof.Progress("states of sequences, about", about)
         every = ("--exhaustive", arguments.exhaustive)
-        answers = Shares(program, "states", way).run(arguments.jobs, *every)
-        add_up(tried, answers, violations)
-    if arguments.states and not violations:
+        add_up(answer, Shares(program, "states", way).run(arguments.jobs, *every))
+    if arguments.states and not answer.violations:
         share = -(-arguments.states // arguments.jobs)
         lie = ["--lie", arguments.lie] if arguments.lie else []
         way = proof.Progress("states", arguments.states)
         scenes = ("--seed", arguments.seed, "--states", share, *lie)
-        answers = Shares(program, "states", way).run(arguments.jobs, *scenes)
-        add_up(tried, answers, violations)
-    return proof.conclude("crash_sim", arguments.seed, tried, violations)
+        add_up(answer, Shares(program, "states", way).run(arguments.jobs, *scenes))
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("crash_sim", arguments.seed) as answer:
+        prove(arguments, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ class Target(threading.Thread):
         self.corpus = SOURCES / "corpus" / name
         self.executions = 0
         self.violations: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._given_up = False
 
     def run(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
@@ -84,18 +86,28 @@ class Target(threading.Thread):
             f"-artifact_prefix={FOUND / self.name}-",
         ]
         command = [self.program, *options, self.work, self.corpus]
-        done = subprocess.run(
+        self._process = subprocess.Popen(
             command,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             env=os.environ | ENVIRONMENT,
-            check=False,
         )
-        counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+        if self._given_up:
+            self._process.kill()
+        said = self._process.communicate()[1]
+        counted = re.search(r"number_of_executed_units: (\d+)", said)
         self.executions = int(counted[1]) if counted else 0
-        if done.returncode:
-            self.violations.append(self._tell(done.stderr))
+        if self._process.returncode and not self._given_up:
+            self.violations.append(self._tell(said))
+
+    def give_up(self) -> None:
+        """End it; nothing is found any more."""
+        self._given_up = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _tell(self, said: str) -> str:
         """What was found, and how to see it again."""
@@ -128,34 +140,48 @@ def fuzz(programs: dict[str, Path], seconds: int, seed: int) -> list[Target]:
     began = time.monotonic()
     running: list[Target] = []
     done: list[Target] = []
-    while waiting or running:
-        while waiting and len(running) < cores:
-            running.append(waiting.pop(0))
-            running[-1].start()
-        running[0].join(timeout=1)
-        done += [target for target in running if not target.is_alive()]
-        running = [target for target in running if target.is_alive()]
-        total = sum(target.executions for target in done)
-        way.show(min(seconds, int(time.monotonic() - began)), f", {total} executions")
+    try:
+        while waiting or running:
+            while waiting and len(running) < cores:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            running[0].join(timeout=1)
+            done += [target for target in running if not target.is_alive()]
+            running = [target for target in running if target.is_alive()]
+            total = sum(target.executions for target in done)
+            way.show(min(seconds, int(time.monotonic() - began)), f", {total} executions")
+    finally:
+        for target in running:
+            target.give_up()
     return done
 
 
+def target(word: str) -> str:
+    if word not in targets():
+        raise argparse.ArgumentTypeError(f"{word} is none of {', '.join(targets())}")
+    return word
+
+
 def parse() -> argparse.Namespace:
-    parser = proof.parser(__doc__.splitlines()[0], seconds=(600, "how long, all targets together"))
+    parser = proof.parser(
+        __doc__.splitlines()[0], seconds=proof.Size(600, "how long, all targets together")
+    )
     parser.add_argument("--keep", action="store_true", help="add what was found to the corpus")
-    parser.add_argument("targets", nargs="*", help=f"of {', '.join(targets())}; none: all")
+    known = ", ".join(targets())
+    parser.add_argument("targets", nargs="*", type=target, help=f"of {known}; none: all")
     return parser.parse_args()
 
 
 def main() -> int:
     arguments = parse()
     install()
-    done = fuzz(build(arguments.targets or targets()), arguments.seconds, arguments.seed)
-    violations = [violation for target in done for violation in target.violations]
-    for target in done if arguments.keep else []:
-        target.keep()
-    executions = {target.name: target.executions for target in done}
-    return proof.conclude("fuzz", arguments.seed, {"executions": executions}, violations)
+    with proof.Answer("fuzz", arguments.seed) as answer:
+        done = fuzz(build(arguments.targets or targets()), arguments.seconds, arguments.seed)
+        answer.tried["executions"] = {target.name: target.executions for target in done}
+        answer.violations += [violation for target in done for violation in target.violations]
+        for target in done if arguments.keep else []:
+            target.keep()
+    return answer.code
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Let the n-th call of each kind fail with each error, for every n, over all scenarios, and "
         "look whether a promise is broken, or anything leaks, crashes or hangs.",
-        every=(1, "of so many failures one is tried, by chance"),
+        every=proof.Size(1, "of so many failures one is tried, by chance"),
         jobs=JOBS,
     )
     parser.add_argument("--plain", action="store_true", help="without ASAN and UBSAN")
@@ -53,16 +53,22 @@ def add_up(answers: list[dict[str, Any]]) -> dict[str, Any]:
     return {**totals, "by kind": dict(kinds), "by failure": dict(failures)}
 
 
-def main() -> int:
-    arguments = parse()
+def prove(arguments: argparse.Namespace, answer: proof.Answer) -> None:
     program = build(plain=arguments.plain)
     way = proof.Progress("runs", RUNS // arguments.every)
     orders = ("--every", arguments.every, "--seed", arguments.seed)
     with tempfile.TemporaryDirectory(prefix="quplog-errors-") as place:
         shares = Shares(program, "runs", way, to_the_end=True, environment={"TMPDIR": place})
-        answers = shares.run(arguments.jobs, *orders)
-    violations = [each for answer in answers for each in answer["violations"]]
-    return proof.conclude("inject_errors", arguments.seed, add_up(answers), violations)
+        found = shares.run(arguments.jobs, *orders)
+    answer.tried = add_up(found)
+    answer.violations += [violation for each in found for violation in each["violations"]]
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("inject_errors", arguments.seed) as answer:
+        prove(arguments, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

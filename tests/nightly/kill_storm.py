@@ -8,9 +8,7 @@ If a promise was broken, the log and what the programs wrote stay where the answ
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import proof
@@ -23,8 +21,8 @@ def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Kill 4 producers and 4 workers of one log, again and again, and look whether an "
         "acknowledged job is lost or a finished one runs again.",
-        kills=(500, "how often"),
-        jobs=(100_000, "how many jobs"),
+        kills=proof.Size(500, "how often", least=0),
+        jobs=proof.Size(100_000, "how many jobs"),
     )
     parser.add_argument(
         "--compact",
@@ -34,27 +32,25 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    arguments = parse()
+def prove(arguments: argparse.Namespace, place: Path, answer: proof.Answer) -> None:
     shape = {"segments": 100, "keep": 0, "late": 1000} if arguments.compact else {}
     plan = Plan(jobs=arguments.jobs, kills=arguments.kills, seed=arguments.seed, **shape)
-    place = Path(tempfile.mkdtemp(prefix="quplog-storm-"))
     way = proof.Progress("kills", plan.kills)
 
     def show(storm: Storm) -> None:
         way.show(storm.kills.total(), f", {storm.acked} jobs enqueued, {storm.ran} run")
 
-    try:
-        tried = Storm(place, plan, tell=show).run()
-    except (OSError, TimeoutError) as error:
-        tried = {"violations": [f"{type(error).__name__}: {error}"]}
-    violations = tried.pop("violations")
+    answer.tried = Storm(place, plan, tell=show).run()
+    violations = answer.tried.pop("violations")
     assert isinstance(violations, list)
-    if violations:
-        tried["kept in"] = str(place)
-    else:
-        shutil.rmtree(place)
-    return proof.conclude("kill_storm", plan.seed, tried, violations)
+    answer.violations += violations
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("kill_storm", arguments.seed) as answer, answer.place("storm") as place:
+        prove(arguments, place, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

@@ -18,10 +18,26 @@ from checked import UnfinishedError, check, missing
 from sizes import LARGE
 
 
+def prove(searches: list[tuple[str, str]], answer: proof.Answer) -> None:
+    way = proof.Progress("searches", len(searches))
+    states: dict[str, int] = {}
+    answer.tried["states"] = states
+    for done, (model, size) in enumerate(searches):
+        way.show(done, f", {model} {size} is next")
+        try:
+            found = check(model, *size.split(), long=True)
+        except UnfinishedError as error:
+            answer.violations.append(f"not all was seen: {error}")
+            continue
+        states[f"{model} {size}"] = found.states
+        if found.error:
+            answer.violations.append(f"{model} {size}: {found.error}")
+
+
 def main() -> int:
     arguments = proof.parser(
         "Search every state of the models of appending, syncing and compacting.",
-        searches=(100, "so many of the searches at most, those of each model by turns"),
+        searches=proof.Size(100, "so many of the searches at most, those of each model by turns"),
     ).parse_args()
     if missing():
         sys.exit(f"Please install {' and '.join(missing())}.")
@@ -32,20 +48,9 @@ def main() -> int:
         for model, sizes in LARGE.items()
         if row < len(sizes)
     ][: arguments.searches]
-    way = proof.Progress("searches", len(searches))
-    states: dict[str, int] = {}
-    violations = []
-    for done, (model, size) in enumerate(searches):
-        way.show(done, f", {model} {size} is next")
-        try:
-            found = check(model, *size.split(), long=True)
-        except UnfinishedError as error:
-            violations.append(f"not all was seen: {error}")
-            continue
-        states[f"{model} {size}"] = found.states
-        if found.error:
-            violations.append(f"{model} {size}: {found.error}")
-    return proof.conclude("models", arguments.seed, {"states": states}, violations)
+    with proof.Answer("models", arguments.seed) as answer:
+        prove(searches, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

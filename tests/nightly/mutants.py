@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ PYTEST = ("tests/unit", "tests/python", "tests/processes", "tests/cli")
 def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Plant small faults, one at a time, and look whether the tests notice each of them.",
-        mutants=(0, "how many, picked by the seed; 0: all"),
+        mutants=proof.Size(0, "how many, picked by the seed; 0: all", least=0),
     )
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this one")
     parser.add_argument(
@@ -72,8 +71,8 @@ def others(mutant: bank.Mutant) -> list[str]:
 class Run:
     """One run over the mutants that were picked."""
 
-    def __init__(self) -> None:
-        self.violations: list[str] = []
+    def __init__(self, violations: list[str]) -> None:
+        self.violations = violations
         self.killed: dict[str, str] = {}
         self.timed_out: list[str] = []
         self._limits: dict[str, float] = {}
@@ -129,24 +128,27 @@ class Run:
         print(line, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    arguments = parse()
-    mutants = pick(arguments)
-    # Who is started in the background ignores it, and so would the tests that send it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    run = Run()
+def prove(mutants: list[bank.Mutant], answer: proof.Answer, *, by_all: bool) -> None:
+    run = Run(answer.violations)
     survivors = run.attempt(mutants, named)
-    if survivors and not arguments.named:
+    if survivors and by_all:
         survivors = run.attempt(survivors, others)
-    run.violations += [f"{mutant.name} survives: {mutant.breaks}" for mutant in survivors]
-    tried = {
+    answer.violations += [f"{mutant.name} survives: {mutant.breaks}" for mutant in survivors]
+    answer.tried = {
         "mutants": len(mutants),
         "killed": len(run.killed),
         "of these by the time limit": len(run.timed_out),
         "score": f"{len(run.killed)}/{len(mutants)}",
         "killers": run.killed,
     }
-    return proof.conclude("mutants", arguments.seed, tried, run.violations)
+
+
+def main() -> int:
+    arguments = parse()
+    mutants = pick(arguments)
+    with proof.Answer("mutants", arguments.seed) as answer:
+        prove(mutants, answer, by_all=not arguments.named)
+    return answer.code
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import proof
 
-JOBS = (os.cpu_count() or 1, "how many programs at a time")
+JOBS = proof.Size(os.cpu_count() or 1, "how many programs at a time")
 """The size `jobs` of proof.parser()."""
 
 
@@ -53,7 +53,11 @@ class Shares:
     def run(self, jobs: int, *options: object) -> list[dict[str, Any]]:
         """The answers of so many programs; each has its `violations`."""
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(lambda job: self._run(job, jobs, options), range(jobs)))
+            try:
+                return list(pool.map(lambda job: self._run(job, jobs, options), range(jobs)))
+            except BaseException:  # the pool waits for all of them
+                self._end_all()
+                raise
 
     def _run(self, job: int, jobs: int, options: tuple[object, ...]) -> dict[str, Any]:
         words = [self._program, *options, "--first", job, "--step", jobs]
@@ -93,7 +97,10 @@ class Shares:
         if not answered or code != (1 if answer["violations"] else 0):
             answer["violations"].append(how_it_ended)
         if answer["violations"] and not self._to_the_end:
-            self._ended = True
-            for other in list(self._running):
-                other.terminate()
+            self._end_all()
         return answer
+
+    def _end_all(self) -> None:
+        self._ended = True
+        for program in list(self._running):
+            program.terminate()

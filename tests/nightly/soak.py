@@ -22,9 +22,7 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -282,8 +280,8 @@ def parse() -> argparse.Namespace:
     parser = proof.parser(
         "Let programs work on one log for hours, and look whether memory, disk and descriptors "
         "are bounded, and whether a job is lost or finished twice.",
-        seconds=(14_400, "how long"),
-        rate=(200, "how many jobs a second"),
+        seconds=proof.Size(14_400, "how long"),
+        rate=proof.Size(200, "how many jobs a second"),
     )
     parser.add_argument(
         "--plot",
@@ -295,9 +293,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    arguments = parse()
-    place = Path(tempfile.mkdtemp(prefix="quplog-soak-"))
+def prove(arguments: argparse.Namespace, place: Path, answer: proof.Answer) -> None:
     soak = Soak(place, arguments.seconds, arguments.rate, arguments.seed)
     way = proof.Progress("seconds", arguments.seconds)
 
@@ -308,17 +304,23 @@ def main() -> int:
 
     try:
         soak.run(show)
-        tried, violations = soak.tried(), soak.violations()
-    except (OSError, TimeoutError) as error:
-        tried = {"settled": soak.ledger.settled}
-        violations = [*soak.ledger.violations, f"{type(error).__name__}: {error}"]
-    tried["measurements"] = str(write_csv(soak.samples, arguments.plot.with_suffix(".csv")))
-    tried["picture"] = draw(soak.samples, soak.events, arguments.plot)
-    if violations:
-        tried["kept in"] = str(place)
-    else:
-        shutil.rmtree(place)
-    return proof.conclude("soak", arguments.seed, tried, violations)
+        answer.tried |= soak.tried()
+        answer.violations += soak.violations()
+    except BaseException:
+        answer.tried["settled"] = soak.ledger.settled
+        answer.violations += soak.ledger.violations
+        raise
+    finally:
+        table = write_csv(soak.samples, arguments.plot.with_suffix(".csv"))
+        answer.tried["measurements"] = str(table)
+        answer.tried["picture"] = draw(soak.samples, soak.events, arguments.plot)
+
+
+def main() -> int:
+    arguments = parse()
+    with proof.Answer("soak", arguments.seed) as answer, answer.place("soak") as place:
+        prove(arguments, place, answer)
+    return answer.code
 
 
 if __name__ == "__main__":

@@ -3,15 +3,19 @@
 
 #include <inttypes.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "random.h"
 
-/* The core reads through windows of 1 MiB: to give them back each time costs page faults. */
+/* The core reads through windows of 1 MiB: to give them back each time costs page faults. And who
+ * started it, and is to add up what it finds, may be killed. */
 void proof_begin(void)
 {
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
 }
