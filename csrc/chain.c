@@ -65,14 +65,15 @@ static int read_header(struct chain *chain, struct chain_file *file)
     enum segment_verdict verdict = SEGMENT_BROKEN;
     struct io_stat stat = {0};
     int fd = open_file(chain, file);
-    if (fd < 0)
-        return fd;
-    int status = io->stat(io->world, fd, &stat);
+    int status = fd < 0 ? fd : io->stat(io->world, fd, &stat);
     if (status == 0)
         status = segment_read_header(io, fd, &file->header, &verdict);
-    io->close(io->world, fd);
-    if (status)
+    if (fd >= 0)
+        io->close(io->world, fd);
+    if (status) {
+        segment_name(file->base, chain->report.file); /* of which the caller tells */
         return status;
+    }
     if (verdict == SEGMENT_UNSUPPORTED) {
         point_at(chain, file->base, file->base);
         say(chain, "%s was written by a newer version of quplog: use that version or a newer one.",

@@ -74,28 +74,36 @@ static int open_quarantine(struct log *log)
 {
     const struct io *io = log->io;
     int status = io->mkdir(io->world, log->dir, "quarantine");
-    if (status && status != -EEXIST)
+    if (status == QUPLOG_OK)
+        status = io->fsync(io->world, log->dir);
+    else if (status == -EEXIST)
+        status = QUPLOG_OK;
+    if (status)
         return status;
     int into = io->open(io->world, log->dir, "quarantine", IO_DIRECTORY);
     return into == -ENOTDIR ? IO_NOT_ORDINARY : into;
 }
 
-/* Set aside what stands behind X, byte for byte: the rest of its segment is copied, whole segments
- * are moved. Repeating this after a cut does no harm. */
-static int quarantine(struct log *log, struct chain *chain, bool torn)
+/* Copy what stands behind X in its segment, byte for byte. Repeating this after a cut does no
+ * harm. */
+static int set_rest_aside(struct log *log, struct chain *chain, int into)
+{
+    uint64_t used, offset = chain->lsn - chain->files[chain->current].base;
+    char name[SEGMENT_NAME];
+    int status = segment_used(&chain->cursor, offset, &used);
+    if (status || used <= offset)
+        return status;
+    snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);
+    return segment_copy(log->io, chain->fd, offset, used, into, name);
+}
+
+/* Move the segments that are no part of the log. Any of them may be moved when this is cut short:
+ * the segment that goes on at X says that they do not count. */
+static int set_segments_aside(struct log *log, const struct chain *chain, int into)
 {
     const struct io *io = log->io;
-    const struct chain_file *file = &chain->files[chain->current];
-    uint64_t used = 0, offset = chain->lsn - file->base;
     char name[SEGMENT_NAME];
-    int into = open_quarantine(log);
-    if (into < 0)
-        return io_disk_full(into) ? QUPLOG_FULL : into;
-    int status = torn ? segment_used(&chain->cursor, offset, &used) : QUPLOG_OK;
-    if (status == QUPLOG_OK && torn && used > offset) {
-        snprintf(name, sizeof name, "%016llx.torn", (unsigned long long)chain->lsn);
-        status = segment_copy(io, chain->fd, offset, used, into, name);
-    }
+    int status = QUPLOG_OK;
     for (size_t i = 0; status == QUPLOG_OK && i < chain->count; i++) {
         if (!chain->files[i].superseded && i <= chain->current)
             continue;
@@ -104,10 +112,7 @@ static int quarantine(struct log *log, struct chain *chain, bool torn)
     }
     if (status == QUPLOG_OK)
         status = io->fsync(io->world, into);
-    if (status == QUPLOG_OK)
-        status = io->fsync(io->world, log->dir);
-    io->close(io->world, into);
-    return status;
+    return status == QUPLOG_OK ? io->fsync(io->world, log->dir) : status;
 }
 
 /* A base that no LSN handed out before can reach, whatever was lost. */
@@ -156,6 +161,26 @@ static int remove_trimmed(struct log *log, const struct chain *chain)
     return status;
 }
 
+/* Go on behind X in a new segment, whose making is what decides that the log ends there; without
+ * anything torn it exists already. */
+static int quarantine(struct log *log, struct chain *chain, bool torn)
+{
+    int into = open_quarantine(log);
+    int status = into < 0 ? into : QUPLOG_OK;
+    if (status == QUPLOG_OK && torn) {
+        status = set_rest_aside(log, chain, into);
+        if (status == QUPLOG_OK)
+            status = log->io->fsync(log->io->world, into);
+        if (status == QUPLOG_OK)
+            status = log_add_head(log, unused_base(chain), chain->lsn, 0, true);
+    }
+    if (status == QUPLOG_OK)
+        status = set_segments_aside(log, chain, into);
+    if (into >= 0)
+        log->io->close(log->io->world, into);
+    return io_disk_full(status) ? QUPLOG_FULL : status;
+}
+
 /* What was read becomes what can be appended to. */
 static int take_over(struct log *log, struct chain *chain, struct recovery *recovery,
                      enum chain_end end)
@@ -171,11 +196,9 @@ static int take_over(struct log *log, struct chain *chain, struct recovery *reco
         status = remove_trimmed(log, chain);
     if (status == QUPLOG_OK && (recovery->torn || any_superseded(chain)))
         status = quarantine(log, chain, recovery->torn);
-    if (status)
-        return status;
-    control_write_number(&log->control->page->tail, chain->lsn);
-    return recovery->torn ? log_add_head(log, unused_base(chain), chain->lsn, 0, true)
-                          : reopen_head(log, chain);
+    if (status == QUPLOG_OK && !recovery->torn)
+        status = reopen_head(log, chain);
+    return status;
 }
 
 /* Let the directory's own name be durable: whoever made it, we or somebody else, may not have come

@@ -214,6 +214,8 @@ def _open_error(status: int, path: str, report: Report) -> Exception:
     if status > 0 and report.message:
         kind, _ = _ERRORS.get(status, (RuntimeError, ""))
         return kind(f"{path}: {report.message}")
+    if status < 0 and status not in _ERRORS and report.file:
+        return _error(status, os.path.join(path, report.file))  # noqa: PTH118  # text, as given
     return _error(status, path)
 
 

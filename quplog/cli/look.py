@@ -30,12 +30,30 @@ from quplog.cli.stored import (
 )
 from quplog.errors import JobNotFound
 from quplog.log_store import LogReader, LogStore
+from quplog.printable import plain
 from quplog.scheduler import Schedule
 from quplog.states import JobState
 from quplog.store import Details, Record
+from quplog.task import check_name
 
 JOB_ID = click.IntRange(0, (1 << 63) - 1)
 """What the log can count."""
+
+
+class Name(click.ParamType[str]):
+    """A name that a log can hold."""
+
+    name = "NAME"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Take what was typed as it is, if no name is different from it."""
+        try:
+            return check_name("a name", value)
+        except ValueError as error:
+            self.fail(plain(str(error)), param, ctx)
+
 
 DAY_US = 86_400_000_000
 PAGE = 1000
@@ -131,8 +149,8 @@ def _days(time_us: int) -> str:
 @click.command()
 @directory_argument
 @click.option("--state", type=click.Choice([str(state) for state in JobState]))
-@click.option("--queue", help="Only the jobs of this queue.")
-@click.option("--task", help="Only the jobs of this task.")
+@click.option("--queue", type=Name(), help="Only the jobs of this queue.")
+@click.option("--task", type=Name(), help="Only the jobs of this task.")
 @click.option("--after", metavar="ID", type=JOB_ID, default=0, help="Begin behind this job.")
 @click.option("--limit", type=JOB_ID, default=100, show_default=True, help="At most so many.")
 @json_option

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from quplog.cli.output import size, write_facts, write_heading, write_json, write_table
 from quplog.cli.places import directory_argument, json_option, reading
+from quplog.clock import datetime_us
 from quplog.records import Report
 
 ENDINGS = {
@@ -30,14 +31,14 @@ class Until(click.ParamType[tuple[int, int]]):
         """Read what was typed."""
         text = str(value)
         if text.isdecimal() and int(text) < 1 << 63:
-            return int(text), 0
+            return max(1, int(text)), 0  # before the first there is nothing
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
             self.fail(f"{text!r} is neither an LSN nor a time like 2026-01-31T12:00Z", param, ctx)
         if at.tzinfo is None:
             self.fail(f"{text!r} has no time zone: add Z for UTC, or +01:00", param, ctx)
-        return 0, int(at.astimezone(UTC).timestamp() * 1_000_000)
+        return 0, datetime_us(at, "--until")
 
 
 @click.command()

@@ -43,7 +43,8 @@ def worker(*, target: str, threads: int | None, queues: str | None) -> None:
 def _find(target: str) -> JobQueue:
     """The JobQueue that MODULE:NAME means."""
     module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
+    named = all(part.isidentifier() for part in module_name.split("."))
+    if not (named and colon and name):
         message = f"{plain(target)}: write MODULE:NAME, like app:jq for the jq in app.py"
         raise click.UsageError(message)
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - sys.path holds text

@@ -1196,6 +1196,24 @@ TEST(a_call_that_fails_is_told_and_never_taken_for_an_end)
 /* ---- the tools' reader ---- */
 
 /* A frame with one op that has a number: a CANCEL of that job. */
+TEST(a_segment_that_cannot_be_opened_is_named)
+{
+    struct faulty *f = faulty_new();
+    struct builder b;
+    uint64_t bases[SEGMENTS];
+    char name[SEGMENT_NAME];
+    build_trimmed(&b, bases, true);
+    for (int i = 0; i < SEGMENTS; i++) {
+        faulty_fail(f, FAULTY_OPEN, (uint64_t)i + 1, -EACCES);
+        struct verdict v = judge_through(faulty_io(f), 0);
+        segment_name(bases[i], name);
+        CHECK_EQUAL(v.status, -EACCES);
+        CHECK_TEXT(v.report.file, name);
+    }
+    build_end(&b);
+    faulty_free(f);
+}
+
 static void build_number(struct builder *b, uint64_t number)
 {
     unsigned char bytes[FRAME_HEADER + 16] = {0}, *op = bytes + FRAME_HEADER;
@@ -1394,6 +1412,7 @@ int main(int argc, char **argv)
         LISTED(a_segment_that_was_undone_and_made_again_under_its_name_is_read_anew),
         LISTED(a_directory_that_is_removed_under_a_reader_is_told),
         LISTED(a_call_that_fails_is_told_and_never_taken_for_an_end),
+        LISTED(a_segment_that_cannot_be_opened_is_named),
         LISTED(the_reader_hands_out_nothing_twice_and_goes_on_over_what_is_trimmed_and_made),
         LISTED(a_reader_beside_a_writer_who_trims_sees_no_damage_and_misses_nothing_untold),
     };

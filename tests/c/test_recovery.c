@@ -375,7 +375,7 @@ TEST(a_recovery_cut_at_any_step_is_repeated_with_the_same_result)
     CHECK(n > 20);
 }
 
-TEST(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step)
+TEST(what_is_set_aside_is_durable_before_the_new_segment_which_decides)
 {
     struct faulty *f = faulty_new();
     const struct faulty_event *e;
@@ -390,10 +390,10 @@ TEST(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step)
     const struct {
         enum faulty_kind kind;
         const char *name;
-    } steps[] = {{FAULTY_WRITE, torn},
+    } steps[] = {{FAULTY_DIRECTORY, lab_path("log")},
+                 {FAULTY_WRITE, torn},
                  {FAULTY_SYNC, torn},
                  {FAULTY_DIRECTORY, "quarantine"},
-                 {FAULTY_DIRECTORY, lab_path("log")},
                  {FAULTY_RENAME, fresh},
                  {FAULTY_DIRECTORY, lab_path("log")}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++, at++) {
@@ -404,6 +404,56 @@ TEST(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step)
     }
     lab_close(q);
     faulty_free(f);
+}
+
+/* A frame, another that is said not to be of the log any more from its middle on, and a third. */
+static uint64_t build_contradiction(void)
+{
+    struct builder b;
+    build_begin(&b);
+    build_trim(&b, 0, 0);
+    uint64_t x = b.next;
+    build_trim(&b, 0, 0);
+    build_trim(&b, 0, 0);
+    build_segment(&b, b.next, x + 16, 0);
+    build_trim(&b, 0, 0);
+    build_end(&b);
+    return x;
+}
+
+static uint64_t prev_end_of_second(const char *path)
+{
+    struct segment_header header;
+    enum segment_verdict verdict;
+    struct lab_list list = lab_segments(path);
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(dir >= 0 && list.count == 2);
+    int fd = segment_open(io_system(), dir, list.base[1], IO_READ);
+    REQUIRE(fd >= 0 && segment_read_header(io_system(), fd, &header, &verdict) == QUPLOG_OK);
+    close(fd);
+    close(dir);
+    return header.prev_end;
+}
+
+/* The segment with the lie is set aside, and then nothing else would hold back the second frame. */
+TEST(where_a_log_ends_is_decided_once_wherever_recovery_is_cut)
+{
+    bool reached = true;
+    for (uint64_t n = 1; reached && test_now.failures == 0; n++) {
+        struct faulty *f = faulty_new();
+        quplog *q = NULL;
+        quplog_report report;
+        uint64_t x = build_contradiction();
+        faulty_fail_from(f, FAULTY_ANY, n, -EIO);
+        if (lab_try(f, test_directory(), &q, &report) == QUPLOG_OK)
+            lab_leave(q);
+        reached = faulty_failed(f);
+        faulty_free(f);
+        lab_close(lab_open(NULL, test_directory()));
+        CHECK_EQUAL(prev_end_of_second(test_directory()), x);
+        lab_remove(test_directory());
+        REQUIRE(mkdir(test_directory(), 0700) == 0);
+    }
 }
 
 static void quarantine_without_room(int error)
@@ -906,7 +956,8 @@ int main(int argc, char **argv)
         LISTED(the_base_behind_a_torn_end_is_above_every_file_that_stands_there),
         LISTED(a_kill_between_the_new_segment_and_its_first_frame_goes_on_there),
         LISTED(a_recovery_cut_at_any_step_is_repeated_with_the_same_result),
-        LISTED(what_is_set_aside_is_durable_before_the_new_segment_which_is_the_last_step),
+        LISTED(what_is_set_aside_is_durable_before_the_new_segment_which_decides),
+        LISTED(where_a_log_ends_is_decided_once_wherever_recovery_is_cut),
         LISTED(a_quarantine_that_has_no_room_is_told_as_full_and_made_the_next_time),
         LISTED(a_hole_with_later_unsynced_segments_is_torn_and_all_behind_it_set_aside),
         LISTED(a_hole_before_synced_segments_is_corrupt_and_nothing_is_changed),

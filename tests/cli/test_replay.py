@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from shop import Command, Shop
 
 
@@ -35,6 +36,19 @@ def test_the_state_at_any_time(quplog: Command, shop: Shop) -> None:
     for moment, jobs in ((first - timedelta(days=1), 0), (first + timedelta(days=1), 5)):
         done = quplog("replay", shop.directory, "--json", "--until", moment.isoformat())
         assert sum(json.loads(done.stdout)["counts"].values()) == jobs
+
+
+@pytest.mark.parametrize(
+    "until", ["0", "1", "1970-01-01T00:00Z", "0001-01-01T00:00+23:59", "1969-12-31T23:59Z"]
+)
+def test_before_all_there_is_nothing(quplog: Command, shop: Shop, until: str) -> None:
+    done = quplog("replay", shop.directory, "--json", "--until", until)
+    assert sum(json.loads(done.stdout)["counts"].values()) == 0
+
+
+def test_behind_all_there_is_everything(quplog: Command, shop: Shop) -> None:
+    done = quplog("replay", shop.directory, "--json", "--until", "9999-12-31T23:59:59-23:59")
+    assert sum(json.loads(done.stdout)["counts"].values()) == 5
 
 
 def test_for_people(quplog: Command, shop: Shop) -> None:

@@ -70,6 +70,17 @@ def test_a_time_without_a_zone_is_asked_back(quplog: Command, shop: Shop) -> Non
     assert_misused(done, "time zone")
 
 
+def test_a_name_that_no_log_can_hold(quplog: Command, shop: Shop) -> None:
+    for option in ("--queue", "--task"):
+        assert_misused(quplog("jobs", shop.directory, option, "\udcff"), option, "UTF-8")
+        assert_misused(quplog("jobs", shop.directory, option, ""), option, "bytes")
+
+
+@pytest.mark.parametrize("target", ["..app:jq", "app", ":jq", "app:", "my-app:jq", "a..b:jq"])
+def test_a_worker_of_what_is_no_module(quplog: Command, target: str) -> None:
+    assert_misused(quplog("worker", target), "MODULE:NAME")
+
+
 def test_without_its_libraries_the_command_says_what_to_install() -> None:
     program = "import sys; sys.modules['click'] = None; from quplog.cli import main; main()"
     done = subprocess.run(

@@ -330,12 +330,13 @@ static bool edit(struct maker_of_logs *m, struct span *input)
     return true;
 }
 
-/* As segment.c has it of a header. */
-static bool is_proper(const struct image *image)
+/* As segment.c has it of a header; and no log ends in a header block, also of one that came later
+ * or got that name. */
+static bool is_proper(const struct maker_of_logs *m, const struct image *image)
 {
     const struct segment_header *h = &image->header;
     return image->named == h->base && h->prev_end <= h->base && h->first_lsn <= h->base &&
-           (h->prev_end || h->first_lsn == h->base);
+           (h->prev_end || h->first_lsn == h->base) && outside(m, h->prev_end) == h->prev_end;
 }
 
 bool make_log(struct disk *disk, struct span *input)
@@ -351,7 +352,7 @@ bool make_log(struct disk *disk, struct span *input)
     for (size_t i = 0; i < m.count; i++) {
         struct image *image = &m.images[i];
         segment_name(image->named, name);
-        proper = proper && is_proper(image);
+        proper = proper && is_proper(&m, image);
         show_image(image);
         if (!image->removed)
             store(&m, name, (struct span){image->bytes.data, image->bytes.length});
