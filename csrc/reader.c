@@ -78,6 +78,7 @@ void quplog_reader_close(quplog_reader *reader)
 
 /* ---- going on ---- */
 
+/* To the next frame of ops that can all be taken. */
 static int next_frame(quplog_reader *reader)
 {
     for (;;) {
@@ -95,6 +96,11 @@ static int next_frame(quplog_reader *reader)
             if (status == QUPLOG_OK)
                 status = end == CHAIN_CORRUPT ? QUPLOG_CORRUPT : QUPLOG_EMPTY;
         }
+        if (status == QUPLOG_OK) {
+            status = record_check(&reader->frame);
+            if (status == QUPLOG_CORRUPT)
+                chain_blame(&reader->chain, reader->frame_lsn);
+        }
         reader->inside = status == QUPLOG_OK;
         reader->position = 0;
         reader->puts = 0;
@@ -111,10 +117,8 @@ static int next_op(quplog_reader *reader, quplog_record *out)
         op_next(reader->frame.body, &reader->position, &op, &reader->names);
     if (verdict == OP_END)
         reader->inside = false;
-    if (verdict == OP_END || verdict == OP_SKIPPED)
+    if (verdict != OP_VALID) /* else one that may be passed over: the frame was checked */
         return QUPLOG_EMPTY;
-    if (verdict != OP_VALID)
-        return verdict == OP_UNSUPPORTED ? QUPLOG_UNSUPPORTED : QUPLOG_CORRUPT;
     record_fill(out, &op, &reader->frame, lsn);
     out->frame_lsn = reader->frame_lsn;
     if (op.type == QUPLOG_OP_PUT)

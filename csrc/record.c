@@ -106,3 +106,24 @@ void record_fill(quplog_record *out, const struct op *op, const struct frame *fr
     *out = (quplog_record){.lsn = lsn, .time_us = frame->time_us, .type = op->type};
     fill(out, op);
 }
+
+int record_check(const struct frame *frame)
+{
+    struct op op;
+    struct op_job names = {0};
+    size_t position = 0;
+    uint32_t seen = 0;
+    uint64_t puts = 0;
+    for (;; seen++) {
+        enum op_verdict verdict = op_next(frame->body, &position, &op, &names);
+        if (verdict == OP_UNSUPPORTED)
+            return QUPLOG_UNSUPPORTED;
+        if (verdict == OP_MALFORMED)
+            return QUPLOG_CORRUPT;
+        if (verdict == OP_END)
+            break;
+        puts += verdict == OP_VALID && op.type == QUPLOG_OP_PUT;
+    }
+    bool ids = puts == 0 || (frame->first_id && frame->first_id >> OP_ID_BITS == 0);
+    return seen == frame->op_count && ids ? QUPLOG_OK : QUPLOG_CORRUPT;
+}

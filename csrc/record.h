@@ -9,4 +9,8 @@
  * What the record points to stands in the op. */
 void record_fill(quplog_record *out, const struct op *op, const struct frame *frame, uint64_t lsn);
 
+/* Whether a frame of ops is one that a writer writes: QUPLOG_OK, QUPLOG_CORRUPT although its sum
+ * holds, or QUPLOG_UNSUPPORTED. */
+int record_check(const struct frame *frame);
+
 #endif

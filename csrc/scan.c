@@ -435,35 +435,13 @@ static void look_beyond(struct quplog_scan *scan)
 
 /* ---- frame by frame ---- */
 
-/* Whether every op of a frame with a good sum can be taken. */
-static int check_ops(const struct frame *frame)
-{
-    struct op op;
-    struct op_job names = {0};
-    size_t position = 0;
-    uint32_t seen = 0;
-    uint64_t puts = 0;
-    for (;; seen++) {
-        enum op_verdict verdict = op_next(frame->body, &position, &op, &names);
-        if (verdict == OP_UNSUPPORTED)
-            return QUPLOG_UNSUPPORTED;
-        if (verdict == OP_MALFORMED)
-            return QUPLOG_CORRUPT;
-        if (verdict == OP_END)
-            break;
-        puts += verdict == OP_VALID && op.type == QUPLOG_OP_PUT;
-    }
-    bool ids = puts == 0 || (frame->first_id && frame->first_id >> OP_ID_BITS == 0);
-    return seen == frame->op_count && ids ? QUPLOG_OK : QUPLOG_CORRUPT;
-}
-
 /* Count the valid frame at scan->offset, and begin to take it apart. */
 static int begin_frame(struct quplog_scan *scan)
 {
     const struct frame *frame = &scan->frame;
     struct frame_trim trim;
     uint64_t lsn = scan->files[scan->current].header.base + scan->offset;
-    int status = frame->kind == FRAME_OPS ? check_ops(frame) : QUPLOG_OK;
+    int status = frame->kind == FRAME_OPS ? record_check(frame) : QUPLOG_OK;
     if (frame->kind == FRAME_TRIM && !frame_trim_decode(frame, lsn, &trim))
         status = QUPLOG_CORRUPT;
     if (status)

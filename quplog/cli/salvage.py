@@ -95,6 +95,7 @@ def _for_json(report: SalvageReport, new_directory: Path) -> dict[str, object]:
         "lost_schedules": report.lost_schedules,
         "stale": report.stale,
         "unreadable": report.unreadable,
+        "senseless": report.senseless,
         "next_id": report.next_id,
         "read": {
             "frames": report.frames,
@@ -136,9 +137,11 @@ def _losses(report: SalvageReport) -> Iterator[tuple[str, object]]:
         count = sum(map(len, report.lost))
         yield "lost jobs", f"{count}: {_ids(report.lost)}"
     if report.traceless:
-        yield "without a trace", f"at most {report.traceless} jobs that had been copied forward"
+        yield "without a trace", f"at most {report.traceless} jobs, of which nothing else tells"
     if report.unreadable:
         yield "unreadable", _ids(report.unreadable)
+    if report.senseless:
+        yield "left out", f"what no quplog writes, at LSN {_ids(report.senseless)}"
     if report.lost_finished:
         yield "had finished", f"{_ids(report.lost_finished)}: nothing else is left of them"
     if report.uncertain:

@@ -99,6 +99,7 @@ def _write(
         uncertain=sorted(verdict.uncertain),
         held_queues=sorted(writer.held_queues),
         unreadable=writer.unreadable,
+        senseless=sorted({*rescue.senseless, *writer.senseless}),
         lost=verdict.lost(),
         lost_finished=verdict.lost_finished(),
         traceless=verdict.traceless(),

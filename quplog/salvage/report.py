@@ -31,13 +31,15 @@ class SalvageReport:
     """The paused queues of the new log in which they wait; none if they run."""
     unreadable: list[int]
     """Jobs that were read once and could not be read again."""
+    senseless: list[int]
+    """The LSNs of records that no quplog writes, although their sums hold: they were left out."""
     lost: list[range]
     """Ids of jobs that were stored and are not known to have finished."""
     lost_finished: list[int]
     """Ids of jobs that are known to have finished, and of which nothing else is left."""
     traceless: int
-    """At most so many jobs more are lost: in a log that was compacted, what a damaged part has held
-    may be the copy of a job that nothing else tells of."""
+    """At most so many jobs more are lost, of which nothing else tells: a damaged part at the end of
+    the log may have held new jobs, and one of a log that was compacted the copies of old ones."""
     lost_schedules: list[str]
     """Schedules whose rule is gone."""
     stale: list[str]
@@ -46,5 +48,6 @@ class SalvageReport:
 
     @property
     def lost_something(self) -> bool:
-        """Whether anything was lost that had been acknowledged as durable."""
-        return bool(self.unreadable) or any(loss == "durable" for _, loss in self.damages)
+        """Whether anything was lost that had been acknowledged as durable, or was left out."""
+        left_out = self.unreadable or self.senseless
+        return bool(left_out) or any(loss == "durable" for _, loss in self.damages)

@@ -28,6 +28,8 @@ To look at all lanes takes time in proportion to the jobs.
 """
 ID_JUMP_BITS = 32
 """A log that may not know all ids given out goes on at the next multiple of 2 to this power."""
+ID_END = 1 << 61
+"""No log ever gave out such ids: what names one was forged."""
 CRASH = 2
 """The reason of a release that counts as a crash."""
 
@@ -108,6 +110,8 @@ class Rescue:
         """Jobs that are named and not known: the LSN of the last record, and how they ended."""
         self.gaps: list[range] = []
         """Ids that were given out by records that are not there."""
+        self.senseless: list[int] = []
+        """The LSNs of records that no quplog writes, although their sums hold."""
         self.next_id = 0
         """0: not known, since the log does not begin with its first record."""
         self.first_lsn = 0
@@ -123,8 +127,8 @@ class Rescue:
         """Of the first thing that was read; 0: nothing was."""
         self._first_put = 0
         """The id of the first job that was put; 0: none was."""
-        self._gap_open = False
-        """A damaged part was passed since the last record that tells an id."""
+        self.unnumbered: set[int] = set()
+        """The numbers of the damages behind which no record says yet which ids were given out."""
         self._frames = 0
         self._claims = 0
         """How many of each the damaged parts so far could hold."""
@@ -147,7 +151,9 @@ class Rescue:
         if self._passed:
             self._suspect(found.time_us)
         self._time_us = found.time_us
-        if isinstance(found, ScannedTrim):
+        if (found.next_id if isinstance(found, ScannedTrim) else found.id) >= ID_END:
+            self.senseless.append(found.lsn)
+        elif isinstance(found, ScannedTrim):
             self.first_lsn = max(self.first_lsn, found.first_lsn)
             self._note_id(found.next_id)
         else:
@@ -352,8 +358,11 @@ class Rescue:
         if damage.end_lsn <= self._begin_lsn:  # told last: the beginning is missing
             if damage.lsn == 0 and self._first_put:
                 self.gaps.append(range(1, self._first_put))
+            elif damage.lsn:
+                self.first_lsn = max(self.first_lsn, damage.lsn)  # as headers behind it say
+                self.unnumbered.add(len(self.damages) - 1)
             return
-        self._gap_open = True
+        self.unnumbered.add(len(self.damages) - 1)
         if damage.kind == "frame":
             self._frames += 1
             self._claims += damage.op_count
@@ -404,10 +413,10 @@ class Rescue:
     def _note_id(self, new: int) -> None:
         """All ids below this one were given out. Those that no record has shown are missing."""
         known = self.next_id
-        if known and new > known and self._gap_open:
+        if known and new > known and self.unnumbered:
             jumped = new >> ID_JUMP_BITS != known >> ID_JUMP_BITS
             begin = (new >> ID_JUMP_BITS << ID_JUMP_BITS) + 1 if jumped else known
             self.gaps.append(range(begin, new))
         if known or new > 1:
             self.next_id = max(known, new)
-        self._gap_open = False
+        self.unnumbered.clear()

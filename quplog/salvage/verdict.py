@@ -14,6 +14,8 @@ from quplog.salvage.rescue import ID_JUMP_BITS, Rescue, RescuedJob, length_of
 
 COPY_BYTES = 128
 """What the copy of a job takes at least."""
+PUT_BYTES = 40
+"""What the record of a new job takes at least."""
 JUMPS = 1024
 """So many jumps are left room for, where the records of ids that jumped may be lost too."""
 
@@ -76,14 +78,19 @@ class Verdict:
         return sorted(i for i, (lsn, end) in orphans if end is not None and self._is_kept(lsn))
 
     def traceless(self) -> int:
-        """How many copies of jobs can have stood in what is lost."""
-        if self._rescue.first_lsn == 0:
+        """How many jobs can have stood in what is lost, of which no id is missing elsewhere."""
+        return sum(self._room(number) for number in range(len(self.damages)))
+
+    def _room(self, number: int) -> int:
+        """New jobs, if no later record counts them; copies, if the log was compacted."""
+        damage, loss = self.damages[number]
+        if number in self._rescue.unnumbered and loss == "durable":
+            least = PUT_BYTES
+        elif self._rescue.first_lsn and loss != "nothing":
+            least = COPY_BYTES
+        else:
             return 0
-        return sum(
-            damage.op_count if damage.kind == "frame" else length_of(damage) // COPY_BYTES + 1
-            for damage, loss in self.damages
-            if loss != "nothing"
-        )
+        return damage.op_count if damage.kind == "frame" else length_of(damage) // least + 1
 
     def stale(self) -> list[str]:
         """Schedules and queues that a damaged part may have changed."""

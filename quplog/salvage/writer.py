@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from quplog.errors import LogCorrupt
 from quplog.log_store import LogScan, LogStore
 from quplog.records import SavedJob
@@ -27,20 +30,22 @@ class Writer:
         self.counts = dict.fromkeys(JobState, 0)
         self.held_queues: set[str] = set()
         self.unreadable: list[int] = []
+        self.senseless: list[int] = []
+        """The LSNs of records that the new log did not take."""
 
     def write_settings(self, store: LogStore, settings: list[Place]) -> None:
         """Everything but jobs."""
-        for place in settings:
-            store.restore_op(self._scan.load(*place))
-        for queue in self._verdict.queues:
-            store.restore_op(self._scan.load(*place_of(queue.op)))
+        for place in [*settings, *(place_of(queue.op) for queue in self._verdict.queues)]:
+            with self._leaving_out(place.lsn):
+                store.restore_op(self._scan.load(*place))
         for schedule in self._verdict.schedules:
             op = schedule.op
-            if schedule.rule:
-                change = ScheduleChange(
-                    op.name, schedule.rule, op.due_us, op.last_us, op.paused, expected=0
-                )
-                store.change_schedule(change, (), sync=False)
+            change = ScheduleChange(
+                op.name, schedule.rule, op.due_us, op.last_us, op.paused, expected=0
+            )
+            with self._leaving_out(op.lsn):
+                if schedule.rule:
+                    store.change_schedule(change, (), sync=False)
 
     def write_jobs(self, store: LogStore, tell: Progress) -> None:
         """All jobs, in order of their ids."""
@@ -53,13 +58,25 @@ class Writer:
             except (LogCorrupt, OSError):  # the device gave it once, and does not any more
                 self.unreadable.append(job.id)
                 continue
-            if job.id in self._verdict.uncertain and self._hold:
-                saved = saved._replace(queue=held_queue(job.queue))
-                if saved.queue not in self.held_queues:
-                    self.held_queues.add(saved.queue)
-                    store.pause(saved.queue, paused=True)
-            store.restore(saved)
-            self.counts[saved.state] += 1
+            with self._leaving_out(job.put.lsn):
+                self._write_job(store, saved)
+
+    def _write_job(self, store: LogStore, saved: SavedJob) -> None:
+        if saved.id in self._verdict.uncertain and self._hold:
+            saved = saved._replace(queue=held_queue(saved.queue))
+            if saved.queue not in self.held_queues:
+                self.held_queues.add(saved.queue)
+                store.pause(saved.queue, paused=True)
+        store.restore(saved)
+        self.counts[saved.state] += 1
+
+    @contextmanager
+    def _leaving_out(self, lsn: int) -> Iterator[None]:
+        """What the new log does not take, no log ever took: the record at `lsn` was forged."""
+        try:
+            yield
+        except (ValueError, OverflowError):
+            self.senseless.append(lsn)
 
     def _saved(self, job: RescuedJob) -> SavedJob:
         pending = job.state in PENDING

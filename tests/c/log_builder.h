@@ -52,6 +52,7 @@ static inline uint64_t build_body(struct builder *b, uint8_t kind, unsigned char
     const unsigned char *body = bytes + FRAME_HEADER;
     struct frame frame = {.kind = kind,
                           .length = (uint32_t)(FRAME_HEADER + length),
+                          .op_count = kind == FRAME_OPS, /* as if it were one op */
                           .time_us = 1000,
                           .synced_lsn = synced,
                           .body = {body, length}};

@@ -1193,9 +1193,6 @@ TEST(a_call_that_fails_is_told_and_never_taken_for_an_end)
     faulty_free(f);
 }
 
-/* ---- the tools' reader ---- */
-
-/* A frame with one op that has a number: a CANCEL of that job. */
 TEST(a_segment_that_cannot_be_opened_is_named)
 {
     struct faulty *f = faulty_new();
@@ -1214,6 +1211,9 @@ TEST(a_segment_that_cannot_be_opened_is_named)
     faulty_free(f);
 }
 
+/* ---- the tools' reader ---- */
+
+/* A frame with one op that has a number: a CANCEL of that job. */
 static void build_number(struct builder *b, uint64_t number)
 {
     unsigned char bytes[FRAME_HEADER + 16] = {0}, *op = bytes + FRAME_HEADER;

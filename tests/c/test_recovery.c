@@ -674,6 +674,13 @@ TEST(a_record_that_makes_no_sense_although_its_sum_holds_is_told_with_its_place)
     CHECK_EQUAL(report.damage_lsn, lsn);
     CHECK_TEXT(report.file, "0000000000000000.log");
     CHECK(strstr(report.message, "makes no sense"));
+    quplog_reader *reader; /* of which verify is made */
+    REQUIRE(quplog_reader_open(test_directory(), 0, &reader, &report) == QUPLOG_OK);
+    CHECK_EQUAL(quplog_reader_skip(reader, 10), QUPLOG_CORRUPT);
+    quplog_reader_report(reader, &report, NULL);
+    CHECK_EQUAL(report.damage_lsn, lsn);
+    CHECK(strstr(report.message, "makes no sense"));
+    quplog_reader_close(reader);
 }
 
 TEST(leftover_temporary_segments_are_removed_by_the_owner_and_ignored_by_readers)

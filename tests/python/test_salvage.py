@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +15,9 @@ from typing import NamedTuple
 
 import pytest
 from programs import PATIENCE
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "security"))
+from forge import FRAME_HEADER, append, record
 
 from quplog import JobNotFound, JobQueue, JobState, LogFull, LogLocked, NotALog
 from quplog.log_store import LogScan, LogStore
@@ -278,7 +283,9 @@ def check(
     lost = {job_id for part in report.lost for job_id in part} | set(report.lost_finished)
     assert set(new) == stored & set(truth), "every job that is whole, and no other"
     assert not lost & set(new)
-    gone = {job_id for job_id in truth if job_id < max(new, default=0)} - set(new) - lost
+    known = {op.id for op in ops if op.type == "put" and op.lsn in durable}
+    known |= {job_id for job_id in truth if job_id < max(new, default=0)}
+    gone = (known & set(truth)) - set(new) - lost
     assert len(gone) <= report.traceless, "what is lost is named, or counted"
     assert set(report.uncertain) <= set(new)
     for job_id, job in new.items():
@@ -355,6 +362,88 @@ def test_a_log_of_which_no_segment_is_left_gives_none(whole: Path, tmp_path: Pat
     with pytest.raises(NotALog):
         salvage(copy, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def flip(directory: Path, *lsns: int) -> None:
+    """Damage the records that stand there; the log is one segment."""
+    (file,) = directory.glob("*.log")
+    content = bytearray(file.read_bytes())
+    for lsn in lsns:
+        content[lsn + 20] ^= 1
+    file.write_bytes(content)
+
+
+def test_new_jobs_at_the_damaged_end_of_a_log_are_counted(
+    make: Callable[..., JobQueue], path: Path, tmp_path: Path
+) -> None:
+    jq = make(workers=0)
+    task = jq.task()(int)
+    for number in range(10):
+        task.enqueue(number)
+    jq.close()
+    puts = [op.lsn for op in ops_of(path) if op.type == "put"]
+    flip(path, *puts[-2:])
+    report = salvage(path, tmp_path / "new")
+    assert len(read(tmp_path / "new")) == 8
+    assert (report.lost, report.traceless) == ([], 2)
+
+
+def test_jobs_of_the_oldest_segment_are_counted_when_that_is_missing(tmp_path: Path) -> None:
+    directory = tmp_path / "log"
+    history = History(directory, seed=2)
+    history.make(120)
+    history.compact()
+    history.make(120)
+    history.close()
+    truth = set(read(directory))
+    oldest = min(directory.glob("*.log"))
+    assert int(oldest.stem, 16) > 0
+    oldest.unlink()
+    report = salvage(directory, tmp_path / "new")
+    lost = {job_id for part in report.lost for job_id in part} | set(report.lost_finished)
+    gone = truth - set(read(tmp_path / "new")) - lost
+    assert 0 < len(gone) <= report.traceless
+
+
+# ---- forged logs --------------------------------------------------------------------------------
+
+PUT, CANCEL, SCHEDULE = 3, 8, 13
+FORGED = {
+    "an id that no log gives out": record(CANCEL, struct.pack("<Q", (1 << 64) - 1)),
+    "a time before 1970": record(
+        SCHEDULE, struct.pack("<BBHIqq", 0, 1, 0, 4, -5, 0) + b"s" + b"rule"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_record_that_no_log_takes_is_left_out_and_named(
+    name: str, make: Callable[..., JobQueue], path: Path, tmp_path: Path
+) -> None:
+    jq = make(workers=0)
+    task = jq.task()(int)
+    jobs = [task.enqueue(number) for number in range(3)]
+    jq.close()
+    lsn = append(path, FORGED[name]) + FRAME_HEADER
+    report = salvage(path, tmp_path / "new")
+    assert list(read(tmp_path / "new")) == [job.id for job in jobs]
+    assert report.senseless == [lsn]
+    assert report.lost_something
+
+
+def test_a_forged_job_costs_no_other(
+    make: Callable[..., JobQueue], path: Path, tmp_path: Path
+) -> None:
+    jq = make(workers=0)
+    task = jq.task()(int)
+    jobs = [task.enqueue(number) for number in range(3)]
+    jq.close()
+    put = record(PUT, struct.pack("<qIHBBHbxI", 0, 2, 0, 1, 1, 0, 0, 0) + b"tq\x91\x80")
+    lsn = append(path, put, first_id=(1 << 62) - 3) + FRAME_HEADER
+    report = salvage(path, tmp_path / "new")
+    assert list(read(tmp_path / "new")) == [job.id for job in jobs]
+    assert report.senseless == [lsn]
+    assert report.next_id < 1 << 62
 
 
 # ---- wrong use ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A log in other words: what stands in it is replaced, and every sum made right again.
+"""A log in other words: what stands in it is replaced or added, and every sum made right again.
 
 That is what somebody can do who may write to the directory. By docs/FORMAT.md, without quplog.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 SEGMENT_HEADER, FRAME_HEADER, OPS = 4096, 48, 1
 BASE_AT, SALT_AT = 48, 80
 MAGIC = 0xB5A7
+NOON_US = 1_800_000_000_000_000
 
 
 def _make_table() -> list[int]:
@@ -48,6 +49,28 @@ def forge(directory: Path, old: bytes, new: bytes) -> int:
             content[start:end] = _sealed(content[start:end], place)
         path.write_bytes(content)
     return count
+
+
+def record(type_number: int, body: bytes) -> bytes:
+    """One op, but for its check."""
+    raw = struct.pack("<BBHI", type_number, 0, 0, 8 + len(body)) + body
+    return raw + bytes(-len(raw) % 8)
+
+
+def append(directory: Path, *ops: bytes, op_count: int | None = None, first_id: int = 0) -> int:
+    """Add a frame of these records to a closed log; its LSN."""
+    path = max(directory.glob("*.log"))
+    content = bytearray(path.read_bytes())
+    salt = bytes(content[SALT_AT : SALT_AT + 8])
+    (base,) = struct.unpack_from("<Q", content, BASE_AT)
+    at = max(end for _, end in _frames(content))
+    body = b"".join(ops)
+    count = len(ops) if op_count is None else op_count
+    lengths = (FRAME_HEADER + len(body), count, 0)
+    frame = struct.pack("<HBBIIIqQQII", MAGIC, OPS, 0, *lengths, NOON_US, 0, first_id, 0, 0) + body
+    content[at : at + len(frame)] = _sealed(bytearray(frame), struct.pack("<Q", base + at) + salt)
+    path.write_bytes(content)
+    return base + at
 
 
 def _frames(content: bytearray) -> Iterator[tuple[int, int]]:
