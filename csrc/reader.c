@@ -115,9 +115,9 @@ static int next_op(quplog_reader *reader, quplog_record *out)
     uint64_t lsn = reader->frame_lsn + FRAME_HEADER + reader->position;
     enum op_verdict verdict =
         op_next(reader->frame.body, &reader->position, &op, &reader->names);
-    if (verdict == OP_END)
+    if (verdict != OP_VALID && verdict != OP_SKIPPED) /* the end: the frame was checked */
         reader->inside = false;
-    if (verdict != OP_VALID) /* else one that may be passed over: the frame was checked */
+    if (verdict != OP_VALID)
         return QUPLOG_EMPTY;
     record_fill(out, &op, &reader->frame, lsn);
     out->frame_lsn = reader->frame_lsn;
